@@ -1,0 +1,1 @@
+"""Bytes to values and back: the dqlite wire protocol without any input or output."""

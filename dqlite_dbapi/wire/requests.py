@@ -1,0 +1,60 @@
+"""Encoders of requests, driven by the table in `schema`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import Any
+
+from dqlite_dbapi.errors import DataError
+from dqlite_dbapi.wire.constants import PROTOCOL_VERSION, Request
+from dqlite_dbapi.wire.params import encode_params
+from dqlite_dbapi.wire.schema import REQUESTS
+from dqlite_dbapi.wire.values import U32, U64, encode_text
+
+HANDSHAKE = U64.pack(PROTOCOL_VERSION)
+HEADER = Struct("<IBBH")  #: body size in words, type, schema version, unused
+#: The server's size arithmetic is 32-bit (wire-protocol 1.2).
+MAX_BODY = (1 << 31) - 8
+
+
+def frame(kind: int, body: bytes, schema: int = 0) -> bytes:
+    """Put the header before `body`; `DataError` when the message is 2 GiB or more."""
+    if len(body) > MAX_BODY:
+        raise DataError(
+            f"a message of {len(body)} bytes is too big; the limit is {MAX_BODY}",
+            hint="split the value or the batch",
+        )
+    return HEADER.pack(len(body) >> 3, kind, schema, 0) + body
+
+
+def encode(kind: Request, *values: Any, schema: int = 0) -> bytes:
+    """Encode the request `kind` with the values of its fields in the table's order.
+
+    A `params` field takes a sequence; with `schema=1` it is written with a 32-bit count.
+    """
+    parts = [
+        _field(form, name, value, schema)
+        for (name, form), value in zip(REQUESTS[kind], values, strict=True)
+    ]
+    return frame(kind, b"".join(parts), schema)
+
+
+def _field(form: str, name: str, value: Any, schema: int) -> bytes:
+    if form == "u64":
+        return U64.pack(value)
+    if form == "u32":
+        return U32.pack(value)
+    if form == "text":
+        return encode_text(value, name)
+    return encode_params(value, wide=schema == 1)
+
+
+_SQL_PREFIX = bytes(8)  # database 0: a connection opens exactly one (wire-protocol 2.4)
+
+
+def encode_sql(kind: int, sql: bytes, params: Sequence[object], schema: int = 0) -> bytes:
+    """Encode EXEC_SQL or QUERY_SQL for SQL that `encode_text` has already encoded."""
+    if not params:
+        return frame(kind, _SQL_PREFIX + sql)
+    return frame(kind, _SQL_PREFIX + sql + encode_params(params, wide=schema == 1), schema)
