@@ -1,0 +1,1 @@
+"""Behaviour without input or output: generators that yield intents (see `effects`)."""

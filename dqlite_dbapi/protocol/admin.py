@@ -1,0 +1,132 @@
+"""Cluster requests as flows: who leads, who is a member, and changes of membership.
+
+Changes go to the leader; one at a time per cluster (wire-protocol 9.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dqlite_dbapi.errors import (
+    Busy,
+    NotLeader,
+    NotSupportedError,
+    OperationalError,
+    ProtocolViolation,
+)
+from dqlite_dbapi.protocol.effects import Flow, Sleep
+from dqlite_dbapi.protocol.session import Session
+from dqlite_dbapi.wire.constants import Request, Response, Role
+from dqlite_dbapi.wire.requests import encode
+from dqlite_dbapi.wire.responses import Files, Member, Metadata, Server, Servers, decode
+
+_PAUSE = 0.1
+
+
+def ask(session: Session, kind: Request, *values: Any) -> Flow[Any]:
+    """Send one request and decode its answer; FAILURE is raised as its exception."""
+    frame = yield from session.call(encode(kind, *values))
+    if frame.kind == Response.ROWS:
+        raise ProtocolViolation(f"{kind.name} was answered by rows", address=session.address)
+    return decode(frame)
+
+
+def leader(session: Session) -> Flow[Server]:
+    """The leader that the member knows: `(0, "")` when it knows none."""
+    return ask(session, Request.LEADER, 0)
+
+
+def cluster(session: Session) -> Flow[Sequence[Member]]:
+    """Members as the asked one sees them; a fresh or spare member sees none."""
+    servers: Servers = yield from ask(session, Request.CLUSTER, 1)
+    return servers.members
+
+
+def describe(session: Session) -> Flow[Metadata]:
+    """Failure domain and weight of the asked member (always format 0: hazard H31)."""
+    return ask(session, Request.DESCRIBE, 0)
+
+
+def weight(session: Session, value: int) -> Flow[None]:
+    """Set the weight of the asked member until it restarts."""
+    yield from ask(session, Request.WEIGHT, value)
+
+
+def dump(session: Session, database: str) -> Flow[Files]:
+    """The database file and its write-ahead log, as the asked member has them."""
+    return ask(session, Request.DUMP, database)
+
+
+def add(session: Session, member_id: int, address: str) -> Flow[None]:
+    """Make `address` a voter under `member_id`.
+
+    Nothing to do when it is one; `OperationalError` when id or address belong to another member.
+    """
+    for member in (yield from cluster(session)):
+        if member.id == member_id and member.address == address:
+            if member.role != Role.VOTER:
+                yield from assign(session, member_id, Role.VOTER)
+            return
+        if member.id == member_id or member.address == address:
+            raise OperationalError(
+                f"member {member.id} at {member.address} is in the cluster already, so"
+                f" {member_id} at {address} cannot be added",
+                address=session.address,
+            )
+    yield from _change(session, Request.ADD, member_id, address)
+    yield from assign(session, member_id, Role.VOTER)
+
+
+def assign(session: Session, member_id: int, role: Role) -> Flow[None]:
+    """Give a member a role; nothing to do when it has it."""
+    member = _named(member_id, (yield from cluster(session)))
+    if member.role != role:
+        yield from _change(session, Request.ASSIGN, member_id, int(role))
+
+
+def remove(session: Session, member_id: int) -> Flow[None]:
+    """Take a member that does not lead out of the cluster; the last voter stays (hazard H40)."""
+    members = yield from cluster(session)
+    member = _named(member_id, members)
+    voters = [other for other in members if other.role == Role.VOTER]
+    if voters == [member]:
+        raise NotSupportedError(
+            f"member {member_id} at {member.address} is the last voter and cannot be removed"
+        )
+    yield from _change(session, Request.REMOVE, member_id)
+
+
+def transfer(session: Session, member_id: int) -> Flow[None]:
+    """Hand leadership to a voter, 0 for any other one."""
+    yield from _change(session, Request.TRANSFER, member_id)
+
+
+def _named(member_id: int, members: Sequence[Member]) -> Member:
+    for member in members:
+        if member.id == member_id:
+            return member
+    known = ", ".join(str(member.id) for member in members)
+    raise OperationalError(f"there is no member {member_id}; the members are {known}")
+
+
+def _change(session: Session, kind: Request, *values: Any) -> Flow[None]:
+    """Send a membership change, waiting while another one is in progress."""
+    pauses = int(session.patience / _PAUSE)
+    while True:
+        try:
+            yield from ask(session, kind, *values)
+            return
+        except Busy:
+            if not pauses:
+                raise
+        pauses -= 1
+        yield Sleep(_PAUSE)
+
+
+def greet(session: Session) -> Flow[None]:
+    """Open a session without a database, if the member itself leads; else `NotLeader`."""
+    yield from session.open(None)
+    if session.leader != session.address:
+        known = f"it names {session.leader}" if session.leader else "it knows no leader"
+        raise NotLeader(known, address=session.address)

@@ -1,0 +1,225 @@
+"""One wire session: a socket that a member answers on, as a table of states.
+
+    NEW -> OPENING -> READY <-> BUSY, and from each of them BROKEN; CLOSED ends it.
+
+BUSY lasts from a request until its last answer was read. A session left while BUSY is BROKEN: its
+answers can no longer be told apart, so it is never used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from dqlite_dbapi.errors import (
+    ConnectionLost,
+    DataError,
+    NotLeader,
+    ProtocolViolation,
+    Timeout,
+    from_failure,
+)
+from dqlite_dbapi.protocol.effects import Flow
+from dqlite_dbapi.protocol.flavour import Flavour
+from dqlite_dbapi.wire import responses, rows
+from dqlite_dbapi.wire.constants import ROWS_PART, Request, Response
+from dqlite_dbapi.wire.frames import Frame, FrameBuffer
+from dqlite_dbapi.wire.requests import HANDSHAKE, encode
+
+_FAILURE, _ROWS = int(Response.FAILURE), int(Response.ROWS)
+_PART_MARKER = ROWS_PART.to_bytes(8, "little")
+_NOT_AUTHORIZED = 23
+
+
+class State(Enum):
+    """States of a session."""
+
+    NEW = "new"
+    OPENING = "opening"
+    READY = "ready"
+    BUSY = "busy"
+    BROKEN = "broken"
+    CLOSED = "closed"
+
+
+_NEXT = {
+    State.NEW: {State.OPENING, State.BROKEN, State.CLOSED},
+    State.OPENING: {State.READY, State.BROKEN, State.CLOSED},
+    State.READY: {State.BUSY, State.BROKEN, State.CLOSED},
+    State.BUSY: {State.READY, State.BROKEN, State.CLOSED},
+    State.BROKEN: {State.BROKEN, State.CLOSED},
+    State.CLOSED: {State.CLOSED},
+}
+
+
+class RowPart(NamedTuple):
+    """Rows of one ROWS message; `more` when the server sends another part by itself."""
+
+    names: tuple[str, ...]
+    rows: list[rows.Row]
+    more: bool
+
+
+class Session:
+    """Sends requests and reads their answers in order; every method but `to` is a flow."""
+
+    __slots__ = ("_buffer", "_clock", "address", "flavour", "leader", "members", "patience",
+                 "state")  # fmt: skip
+
+    def __init__(self, address: str, clock: Callable[[], float], patience: float) -> None:
+        """`patience`: seconds that one message may take to arrive whole once it has begun."""
+        self.address = address
+        self.state = State.NEW
+        self.flavour = Flavour.probed(knows_schemas=False, denies_pragmas=False)
+        self.leader = ""
+        self.members: tuple[responses.Member, ...] = ()
+        self._buffer = FrameBuffer()
+        self._clock = clock
+        self.patience = patience
+
+    def to(self, state: State) -> None:
+        """Change the state; `ProtocolViolation` for a change that the table does not have."""
+        if state not in _NEXT[self.state]:
+            raise ProtocolViolation(
+                f"a session that is {self.state.value} cannot become {state.value}",
+                address=self.address,
+            )
+        self.state = state
+
+    @property
+    def is_unfinished(self) -> bool:
+        """True between a request and the last of its answers."""
+        return self.state is State.OPENING or self.state is State.BUSY
+
+    def drop(self) -> None:
+        """Break the session for good, whatever state it is in."""
+        if self.state is not State.CLOSED:
+            self.to(State.BROKEN)
+
+    def _frame(self, message: bytes) -> Flow[Frame]:
+        """Send `message` (nothing if empty) and read one whole message."""
+        buffer = self._buffer
+        frame = buffer.next_frame() if len(buffer) and not message else None
+        if frame is not None:
+            return frame
+        buffer.feed((yield message))
+        frame = buffer.next_frame()
+        if frame is None:
+            give_up = self._clock() + self.patience
+            while frame is None:
+                buffer.feed((yield b""))
+                frame = buffer.next_frame()
+                if frame is None and self._clock() > give_up:
+                    raise Timeout(
+                        f"a message took longer than {self.patience} s", address=self.address
+                    )
+        return frame
+
+    def call(self, message: bytes) -> Flow[Frame]:
+        """Exchange one request for its one answer; FAILURE is raised as its exception."""
+        if self.state is not State.READY:
+            raise ConnectionLost(f"the session is {self.state.value}", address=self.address)
+        self.state = State.BUSY
+        frame = yield from self._frame(message)
+        self.state = State.READY
+        if frame.kind == _FAILURE:
+            raise from_failure(*responses.decode_failure(frame.body), self.address)
+        return frame
+
+    def query(self, message: bytes) -> Flow[RowPart]:
+        """Send a QUERY; returns the first part of its rows. With `more` the session stays BUSY."""
+        if self.state is not State.READY:
+            raise ConnectionLost(f"the session is {self.state.value}", address=self.address)
+        self.state = State.BUSY
+        return (yield from self._part(message))
+
+    def next_part(self) -> Flow[RowPart]:
+        """Read the next part of the rows that `query` began."""
+        return self._part(b"")
+
+    def _part(self, message: bytes) -> Flow[RowPart]:
+        frame = yield from self._frame(message)
+        if frame.kind == _FAILURE:
+            self.state = State.READY
+            raise from_failure(*responses.decode_failure(frame.body), self.address)
+        if frame.kind != _ROWS:
+            raise ProtocolViolation(
+                f"a query was answered by a message of type {frame.kind}", address=self.address
+            )
+        body = frame.body
+        names, offset = rows.decode_header(body)
+        found: list[rows.Row] = []
+        try:
+            more = rows.decode_rows(body, offset, len(names), found)
+        except DataError:
+            if not body.endswith(_PART_MARKER):
+                self.state = State.READY
+            raise
+        if not more:
+            self.state = State.READY
+        elif not found:
+            raise ProtocolViolation(
+                "the server sends empty parts without end",
+                address=self.address,
+                hint="the column names are too long together; give the columns short aliases",
+            )
+        return RowPart(names, found, more)
+
+    def open(self, database: str | None, setup: Sequence[bytes] = ()) -> Flow[None]:
+        """Greet the member, and with `database` open it there, all in one flight.
+
+        Answers are read for LEADER, the flavour probe, CLUSTER, OPEN, a leader-only probe, the
+        row that grows the server's buffer (hazard H13) and each EXEC_SQL message in `setup`.
+        Raises `NotLeader` when the member does not lead; `leader` tells who might ("" if unknown).
+        """
+        self.to(State.OPENING)
+        flight = [HANDSHAKE, _LEADER, _LEADER_1, _CLUSTER]
+        if database is not None:
+            flight += [encode(Request.OPEN, database, 0, ""), *_PROBES, *setup]
+        greeting = yield from self._frame(b"".join(flight))
+        self.leader = responses.decode(greeting).address
+        probe = yield from self._frame(b"")
+        listing = responses.decode((yield from self._frame(b"")))
+        if isinstance(listing, responses.Servers):
+            self.members = listing.members
+        if database is not None:
+            yield from self._open_answers(probe.kind == _FAILURE, len(setup))
+        self.to(State.READY)
+
+    def _open_answers(self, knows_schemas: bool, setup: int) -> Flow[None]:
+        yield from self._settled()
+        code = yield from self._settled(_NOT_AUTHORIZED)
+        self.flavour = Flavour.probed(
+            knows_schemas=knows_schemas, denies_pragmas=code == _NOT_AUTHORIZED
+        )
+        for _ in range(len(_PROBES) - 1 + setup):
+            yield from self._settled()
+
+    def _settled(self, accepted: int = -1) -> Flow[int]:
+        """Read one answer while opening; returns the accepted failure's code, else 0."""
+        frame = yield from self._frame(b"")
+        while frame.kind == _ROWS:
+            names, offset = rows.decode_header(frame.body)
+            if not rows.decode_rows(frame.body, offset, len(names), []):
+                break
+            frame = yield from self._frame(b"")
+        if frame.kind != _FAILURE:
+            return 0
+        failure = responses.decode_failure(frame.body)
+        if failure.code == accepted:
+            return failure.code
+        error = from_failure(*failure, self.address)
+        if isinstance(error, NotLeader):
+            error.message += f"; it names {self.leader}" if self.leader else "; it knows no leader"
+        raise error
+
+
+_LEADER = encode(Request.LEADER, 0)
+_LEADER_1 = encode(Request.LEADER, 0, schema=1)
+_CLUSTER = encode(Request.CLUSTER, 1)
+_PROBES = (
+    encode(Request.QUERY_SQL, 0, "PRAGMA read_uncommitted", ()),
+    encode(Request.QUERY_SQL, 0, "SELECT zeroblob(8000)", ()),
+    encode(Request.EXEC_SQL, 0, "PRAGMA temp_store = 2", ()),
+)

@@ -1,0 +1,143 @@
+"""Knows whether a transaction is open on the server, what ends it, and when an outcome is unknown.
+
+Autocommit writes, COMMIT and RELEASE of an outermost savepoint are the only points at which work
+becomes durable, so only there can a lost answer leave the outcome unknown (wire-protocol 8.3).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from dqlite_dbapi.errors import (
+    AMBIGUOUS_CODES,
+    CommitUnknown,
+    ConnectionLost,
+    Error,
+    IntegrityError,
+    ProtocolViolation,
+    Timeout,
+)
+from dqlite_dbapi.sql import Kind, Statement
+
+#: Primary codes after which SQLite itself may have rolled the transaction back:
+#: ABORT, NOMEM, INTERRUPT, IOERR, FULL and CONSTRAINT (ON CONFLICT ROLLBACK, RAISE(ROLLBACK)).
+_MAY_ROLL_BACK = frozenset({4, 7, 9, 10, 13, 19})
+#: PRAGMAs whose value is stored in the database and replicated.
+_DURABLE_PRAGMAS = frozenset({"user_version", "application_id", "schema_version"})
+
+
+class TransactionState(Enum):
+    """Whether the server holds a transaction for this connection."""
+
+    IDLE = "idle"
+    OPEN = "open"
+    LOST = "lost"  # it was open when the connection broke, and nobody has rolled back yet
+
+
+class Transaction:
+    """Follows the statements that succeeded and failed on one connection."""
+
+    __slots__ = ("_savepoints", "state")
+
+    def __init__(self) -> None:
+        self.state = TransactionState.IDLE
+        self._savepoints: list[str] | None = None  # a list when a savepoint began it
+
+    @property
+    def is_open(self) -> bool:
+        """True while the server holds a transaction."""
+        return self.state is TransactionState.OPEN
+
+    def commits(self, statement: Statement) -> bool:
+        """True when success of `statement` makes work durable."""
+        if statement.kind is Kind.COMMIT:
+            return self.is_open
+        if statement.kind is Kind.RELEASE:
+            return self._releases_all(statement)
+        if self.is_open or statement.is_read:
+            return False
+        if statement.pragma is not None:
+            return statement.pragma.name in _DURABLE_PRAGMAS
+        return statement.kind not in (Kind.BEGIN, Kind.SAVEPOINT, Kind.ROLLBACK, Kind.ROLLBACK_TO)
+
+    def _releases_all(self, statement: Statement) -> bool:
+        savepoints = self._savepoints
+        return (
+            bool(savepoints)
+            and savepoints is not None
+            and (
+                statement.target in savepoints
+                and len(savepoints) - 1 - savepoints[::-1].index(statement.target) == 0
+            )
+        )
+
+    def succeeded(self, statement: Statement) -> None:
+        """Take note of a statement that the server has carried out."""
+        kind = statement.kind
+        if kind is Kind.BEGIN:
+            self.state, self._savepoints = TransactionState.OPEN, None
+        elif kind in (Kind.COMMIT, Kind.ROLLBACK):
+            self.ended()
+        elif kind is Kind.SAVEPOINT:
+            if not self.is_open:
+                self.state, self._savepoints = TransactionState.OPEN, []
+            if self._savepoints is not None:
+                self._savepoints.append(statement.target)
+        elif kind is Kind.RELEASE:
+            if self._releases_all(statement):
+                self.ended()
+            elif self._savepoints and statement.target in self._savepoints:
+                del self._savepoints[_last(self._savepoints, statement.target) :]
+        elif (
+            kind is Kind.ROLLBACK_TO and self._savepoints and (statement.target in self._savepoints)
+        ):
+            del self._savepoints[_last(self._savepoints, statement.target) + 1 :]
+
+    def ended(self) -> None:
+        """No transaction is open any more."""
+        self.state, self._savepoints = TransactionState.IDLE, None
+
+    def lost(self) -> None:
+        """The connection broke; an open transaction was rolled back by the server."""
+        if self.is_open:
+            self.state = TransactionState.LOST
+
+    def may_be_gone(self, error: Error) -> bool:
+        """True when SQLite may have rolled the open transaction back by itself with `error`."""
+        if not self.is_open or error.code is None or error.is_disconnect:
+            return False
+        return isinstance(error, IntegrityError) or error.code & 0xFF in _MAY_ROLL_BACK
+
+    def require_usable(self) -> None:
+        """Raise `ConnectionLost` between the loss of a transaction and the user's rollback."""
+        if self.state is TransactionState.LOST:
+            raise ConnectionLost(
+                "the transaction was lost with its connection, and nothing of it was applied",
+                hint="call rollback() and run the transaction again",
+            )
+
+
+def _last(savepoints: list[str], name: str) -> int:
+    return len(savepoints) - 1 - savepoints[::-1].index(name)
+
+
+def outcome(error: Error, *, commits: bool) -> Error:
+    """The error to show for `error` of a request that was sent.
+
+    A lost answer, and the codes that leave both possible, become `CommitUnknown` at the point
+    where work becomes durable.
+    """
+    if not commits:
+        return error
+    if error.code is not None:
+        unknown = error.code in AMBIGUOUS_CODES
+    else:
+        unknown = isinstance(error, (ConnectionLost, Timeout, ProtocolViolation))
+    if not unknown:
+        return error
+    return CommitUnknown(
+        f"the outcome is unknown: {error.message}",
+        code=error.code,
+        address=error.address,
+        hint="the write may have been applied; look before you repeat it",
+    )

@@ -1,0 +1,301 @@
+"""Statement classifier: one pass of SQLite's lexical rules over each distinct text.
+
+It finds out what routing, transactions and guards need to know: the kind of statement, whether it
+yields rows or writes, its parameters, and where the statement ends. SQLite itself parses it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from dqlite_dbapi.errors import ProgrammingError
+from dqlite_dbapi.wire.values import encode_text
+
+
+class Kind(Enum):
+    """What a statement is to the driver."""
+
+    READ = "read"
+    WRITE = "write"  # INSERT, REPLACE, UPDATE, DELETE
+    SCHEMA = "schema"  # DDL, ANALYZE, REINDEX
+    BEGIN = "begin"
+    COMMIT = "commit"
+    ROLLBACK = "rollback"
+    SAVEPOINT = "savepoint"
+    RELEASE = "release"
+    ROLLBACK_TO = "rollback to"
+    PRAGMA = "pragma"
+    ATTACH = "attach"
+    VACUUM = "vacuum"
+    OTHER = "other"
+
+
+class Pragma(NamedTuple):
+    """`PRAGMA name`, `PRAGMA name = value` or `PRAGMA name(value)`; both in lower case."""
+
+    name: str
+    value: str | None
+
+
+class Statement(NamedTuple):
+    """Facts about one SQL statement; `encoded` is its text as a wire field."""
+
+    encoded: bytes
+    kind: Kind
+    verb: str
+    returns_rows: bool
+    returning: bool
+    slots: int
+    names: tuple[str | None, ...]
+    target: str
+    pragma: Pragma | None
+
+    @property
+    def is_guarded(self) -> bool:
+        """True for the few statements that the guard has to look at."""
+        return self.returning or self.kind in _GUARDED
+
+    @property
+    def is_read(self) -> bool:
+        """True when the statement cannot change the database."""
+        return self.kind is Kind.READ or (self.kind is Kind.PRAGMA and self.returns_rows)
+
+    @property
+    def inserts(self) -> bool:
+        """True for INSERT and REPLACE, after which the last rowid has a meaning."""
+        return self.verb in ("INSERT", "REPLACE")
+
+
+_GUARDED = frozenset({Kind.PRAGMA, Kind.ATTACH, Kind.VACUUM})
+
+_TOKEN = re.compile(
+    r"""
+    (?P<blank>[\s\ufeff]+|--[^\n]*|/\*.*?(?:\*/|\Z))
+    |(?P<string>[xX]?'(?:[^']|'')*')
+    |(?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])
+    |(?P<parameter>\?\d*|[:@$][A-Za-z0-9_$\u0080-\U0010ffff:]+)
+    |(?P<word>[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)
+    |(?P<number>\d[\w.]*|\.\d\w*)
+    |(?P<sign>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+_READS = {"SELECT", "VALUES", "EXPLAIN"}
+_COMPILED = {"PRAGMA", "ATTACH", "DETACH", "VACUUM"}
+_WRITES = {"INSERT", "REPLACE", "UPDATE", "DELETE"}
+_KINDS = {
+    **dict.fromkeys(_READS, Kind.READ),
+    **dict.fromkeys(_WRITES, Kind.WRITE),
+    **dict.fromkeys(("CREATE", "DROP", "ALTER", "ANALYZE", "REINDEX"), Kind.SCHEMA),
+    **dict.fromkeys(("ATTACH", "DETACH"), Kind.ATTACH),
+    "BEGIN": Kind.BEGIN,
+    "COMMIT": Kind.COMMIT,
+    "END": Kind.COMMIT,
+    "ROLLBACK": Kind.ROLLBACK,
+    "SAVEPOINT": Kind.SAVEPOINT,
+    "RELEASE": Kind.RELEASE,
+    "PRAGMA": Kind.PRAGMA,
+    "VACUUM": Kind.VACUUM,
+}
+
+#: PRAGMAs that answer rows although they are given a value, as in `table_info(t)`.
+_ROWS_WITH_VALUE = frozenset(
+    {
+        *("analysis_limit", "busy_timeout", "foreign_key_check", "foreign_key_list"),
+        *("hard_heap_limit", "index_info", "index_list", "index_xinfo", "integrity_check"),
+        *("journal_mode", "journal_size_limit", "locking_mode", "max_page_count", "mmap_size"),
+        *("optimize", "quick_check", "secure_delete", "soft_heap_limit", "table_info"),
+        *("table_list", "table_xinfo", "threads", "wal_autocheckpoint", "wal_checkpoint"),
+    }
+)
+_NEVER_ROWS = frozenset({"shrink_memory", "incremental_vacuum", "delete_database"})
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    start: int
+    end: int
+    depth: int
+
+    @property
+    def upper(self) -> str:
+        return self.text.upper() if self.kind == "word" else ""
+
+
+def _tokens(sql: str) -> Iterator[_Token]:
+    depth = 0
+    for match in _TOKEN.finditer(sql):
+        kind = str(match.lastgroup)
+        if kind == "blank":
+            continue
+        text = match.group()
+        depth -= text == ")"
+        yield _Token(kind, text, match.start(), match.end(), depth)
+        depth += text == "("
+
+
+def split(sql: str) -> list[str]:
+    """Cut a script into its statements, each without its semicolon; empty ones are left out."""
+    return [sql[tokens[0].start : tokens[-1].end] for tokens in _statements(sql)]
+
+
+def _statements(sql: str) -> Iterator[list[_Token]]:
+    current: list[_Token] = []
+    for token in _tokens(sql):
+        if token.text == ";" and not _inside_trigger(current):
+            if current:
+                yield current
+            current = []
+        else:
+            current.append(token)
+    if current:
+        yield current
+
+
+def _inside_trigger(tokens: list[_Token]) -> bool:
+    """A trigger's body ends with `; END`, as sqlite3_complete() tells it."""
+    words = [token.upper for token in tokens[:4]]
+    if not words or words[0] != "CREATE" or "TRIGGER" not in words:
+        return False
+    return not (tokens[-1].upper == "END" and tokens[-2].text == ";")
+
+
+def classify(sql: str) -> Statement:
+    """Classify `sql`, which must be one statement.
+
+    `ProgrammingError` for none or several statements (PEP 249 leaves several undefined; the
+    server would commit each alone), `DataError` for NUL or lone surrogates in the text.
+    """
+    if "\0" in sql:
+        encode_text(sql, "the SQL text")
+    found = _statements(sql)
+    tokens = next(found, None)
+    if tokens is None:
+        raise ProgrammingError("the SQL text holds no statement")
+    if next(found, None) is not None:
+        raise ProgrammingError(
+            "the SQL text holds more than one statement",
+            hint="execute them one by one",
+        )
+    text = sql[tokens[0].start : tokens[-1].end]
+    verb, main = _verb(tokens)
+    kind = _KINDS.get(verb, Kind.OTHER)
+    if kind is Kind.ROLLBACK and any(token.upper == "TO" for token in tokens[:3]):
+        kind = Kind.ROLLBACK_TO
+    returning = kind is Kind.WRITE and any(
+        token.depth == 0 and token.upper == "RETURNING" for token in tokens[main:]
+    )
+    pragma = _pragma(tokens[main:]) if kind is Kind.PRAGMA else None
+    slots, names = _parameters(tokens)
+    return Statement(
+        encoded=encode_text(text, "the SQL text"),
+        kind=kind,
+        verb=verb,
+        returns_rows=kind is Kind.READ or returning or (pragma is not None and _yields(pragma)),
+        returning=returning,
+        slots=slots,
+        names=names,
+        target=_name(tokens[-1]),
+        pragma=pragma,
+    )
+
+
+def _verb(tokens: list[_Token]) -> tuple[str, int]:
+    """The deciding keyword, behind any WITH clause, and its position."""
+    first = tokens[0].upper
+    if first == "EXPLAIN":  # flag PRAGMAs take effect when compiled, explained or not
+        inner = next((n for n, t in enumerate(tokens[:4]) if t.upper in _COMPILED), 0)
+        return tokens[inner].upper, inner
+    if first != "WITH":
+        return first, 0
+    for position, token in enumerate(tokens[:-1]):
+        follower = tokens[position + 1]
+        if token.depth or token.upper not in _READS | _WRITES or follower.upper == "AS":
+            continue
+        if token.upper != "REPLACE" or follower.upper == "INTO":
+            return token.upper, position
+    return first, 0
+
+
+def _name(token: _Token) -> str:
+    text = token.text
+    if token.kind == "quoted":
+        text = text[1:-1].replace(text[-1] * 2, text[-1])
+    return text.lower()
+
+
+def _pragma(tokens: list[_Token]) -> Pragma:
+    rest = tokens[1:]
+    if [token.text for token in rest[1:2]] == ["."]:
+        rest = rest[2:]
+    if not rest:
+        return Pragma("", None)
+    value = "".join(token.text for token in rest[2:] if token.text not in "()")
+    return Pragma(_name(rest[0]), value.strip("'\"").lower() if len(rest) > 1 else None)
+
+
+def _yields(pragma: Pragma) -> bool:
+    if pragma.value is None:
+        return pragma.name not in _NEVER_ROWS
+    return pragma.name in _ROWS_WITH_VALUE
+
+
+def _parameters(tokens: list[_Token]) -> tuple[int, tuple[str | None, ...]]:
+    """Slots as SQLite numbers them: `?` is one more than the highest so far, a name is one slot."""
+    slots: dict[int, str | None] = {}
+    highest = 0
+    index: dict[str, int] = {}
+    for token in tokens:
+        if token.kind != "parameter":
+            continue
+        text = token.text
+        if text == "?":
+            highest += 1
+            slots[highest] = None
+        elif text[0] == "?":
+            number = int(text[1:]) if len(text) <= len(f"?{_MAX_SLOTS}") else _MAX_SLOTS + 1
+            slots.setdefault(number, None)
+            highest = max(highest, number)
+        elif text not in index:
+            highest += 1
+            index[text] = highest
+            slots[highest] = text[1:]
+    if highest > _MAX_SLOTS:
+        raise ProgrammingError(f"a parameter is numbered {highest}; the limit is {_MAX_SLOTS}")
+    return highest, tuple(slots.get(number) for number in range(1, highest + 1))
+
+
+_MAX_SLOTS = 32766  # SQLITE_MAX_VARIABLE_NUMBER
+
+
+def bind(statement: Statement, params: Sequence[object] | Mapping[str, object]) -> Sequence[object]:
+    """Order `params` by slot. A sequence must have exactly as many values as there are slots.
+
+    `ProgrammingError` names what is missing; the server would bind NULL (server-hazards H15).
+    """
+    if isinstance(params, Mapping):
+        return _bind_names(statement, params)
+    if isinstance(params, (str, bytes, bytearray)) or not hasattr(params, "__getitem__"):
+        raise ProgrammingError(
+            f"parameters must be a sequence or a mapping, not {type(params).__qualname__}",
+            hint="a single value needs a tuple: (value,)",
+        )
+    if len(params) != statement.slots:
+        raise ProgrammingError(
+            f"the statement has {statement.slots} parameters and {len(params)} values were given"
+        )
+    return params
+
+
+def _bind_names(statement: Statement, params: Mapping[str, object]) -> list[object]:
+    if None in statement.names:
+        raise ProgrammingError("a mapping was given, but the statement has parameters without name")
+    missing = [name for name in statement.names if name not in params]
+    if missing:
+        raise ProgrammingError(f"no value was given for the parameter {missing[0]!r}")
+    return [params[name] for name in statement.names if name is not None]
