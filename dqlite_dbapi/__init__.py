@@ -1,0 +1,101 @@
+"""DB-API 2.0 (PEP 249) driver for dqlite, SQLite replicated by Raft."""
+
+from __future__ import annotations
+
+from dqlite_dbapi.cluster import Client, NodeInfo
+from dqlite_dbapi.connection import Connection, connect
+from dqlite_dbapi.cursor import Cursor
+from dqlite_dbapi.errors import (
+    Busy,
+    BusySnapshot,
+    CommitUnknown,
+    ConnectionLost,
+    DatabaseError,
+    DataError,
+    Error,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    NoLeader,
+    NoLeaderError,
+    NotLeader,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    ProtocolViolation,
+    Timeout,
+    Warning,  # noqa: A004 - the name is PEP 249's
+)
+from dqlite_dbapi.options import Options
+from dqlite_dbapi.types import (
+    BINARY,
+    DATETIME,
+    NUMBER,
+    ROWID,
+    STRING,
+    Binary,
+    Date,
+    DateFromTicks,
+    Time,
+    TimeFromTicks,
+    Timestamp,
+    TimestampFromTicks,
+)
+from dqlite_dbapi.wire.constants import Role
+
+apilevel = "2.0"
+threadsafety = 2
+paramstyle = "qmark"
+
+#: The oldest SQLite that a supported engine carries (Debian 12); ask `sqlite_version()` for the
+#: true one of a server.
+sqlite_version = "3.40.1"
+sqlite_version_info = (3, 40, 1)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BINARY",
+    "DATETIME",
+    "NUMBER",
+    "ROWID",
+    "STRING",
+    "Binary",
+    "Busy",
+    "BusySnapshot",
+    "Client",
+    "CommitUnknown",
+    "Connection",
+    "ConnectionLost",
+    "Cursor",
+    "DataError",
+    "DatabaseError",
+    "Date",
+    "DateFromTicks",
+    "Error",
+    "IntegrityError",
+    "InterfaceError",
+    "InternalError",
+    "NoLeader",
+    "NoLeaderError",
+    "NodeInfo",
+    "NotLeader",
+    "NotSupportedError",
+    "OperationalError",
+    "Options",
+    "ProgrammingError",
+    "ProtocolViolation",
+    "Role",
+    "Time",
+    "TimeFromTicks",
+    "Timeout",
+    "Timestamp",
+    "TimestampFromTicks",
+    "Warning",
+    "apilevel",
+    "connect",
+    "paramstyle",
+    "sqlite_version",
+    "sqlite_version_info",
+    "threadsafety",
+]
