@@ -41,6 +41,7 @@ from dqlite_dbapi.types import (
     Timestamp,
     TimestampFromTicks,
 )
+from dqlite_dbapi.wire._accel import accelerator
 from dqlite_dbapi.wire.constants import Role
 
 apilevel = "2.0"
@@ -92,6 +93,7 @@ __all__ = [
     "Timestamp",
     "TimestampFromTicks",
     "Warning",
+    "accelerator",
     "apilevel",
     "connect",
     "paramstyle",

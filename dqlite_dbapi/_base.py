@@ -302,6 +302,11 @@ class BaseConnection:
 
     # -- rows that are still coming
 
+    def _rest(self, buffer: RowBuffer) -> Flow[None]:
+        """Put all parts that are still to come behind the rows of `buffer`."""
+        while buffer.more:
+            yield from self._next_part(buffer)
+
     def _next_part(self, buffer: RowBuffer) -> Flow[None]:
         """Put the next part of a result behind the rows of `buffer`."""
         try:
@@ -326,11 +331,10 @@ class BaseConnection:
         if buffer is None:
             yield from self._discard()
             return
-        while buffer.more:
-            try:
-                yield from self._next_part(buffer)
-            except Error as error:
-                buffer.error = error
+        try:
+            yield from self._rest(buffer)
+        except Error as error:
+            buffer.error = error
 
     def _discard(self) -> Flow[None]:
         """Give up a half-read result: read a little more, else drop the connection.
@@ -363,4 +367,4 @@ class BaseConnection:
             self._session.drop()
             self._streaming = None
             self._transaction.lost()
-        return self._session.state is State.BROKEN
+        return self._session.state is not State.READY

@@ -44,10 +44,15 @@ class RowBuffer:
         else:
             taken = self.rows[start : start + count]
             self.index = start + count
-        if not taken and self.error is not None:
-            error, self.error = self.error, None
-            raise error
+        if not taken:
+            self.require_complete()
         return taken
+
+    def require_complete(self) -> None:
+        """Raise the error that came while the result was read ahead, once."""
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
 
 
 class Reply(NamedTuple):

@@ -15,6 +15,7 @@ from dqlite_dbapi._sync import SyncIO
 from dqlite_dbapi.cursor import Cursor
 from dqlite_dbapi.options import Options, parse
 from dqlite_dbapi.protocol.effects import Flow
+from dqlite_dbapi.protocol.session import State
 
 T = TypeVar("T")
 
@@ -83,6 +84,7 @@ class Connection(BaseConnection):
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back. May be repeated."""
         self._closed = True
+        self._session.to(State.CLOSED)
         self._io.close()
 
     def __enter__(self) -> Connection:
@@ -94,10 +96,14 @@ class Connection(BaseConnection):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self.commit()
-        else:
+        if kind is not None:
             self.rollback()
+            return
+        try:
+            self.commit()
+        except errors.Error:
+            self.rollback()
+            raise
 
     def _run(self, flow: Flow[T]) -> T:
         self._lock.acquire()
@@ -114,10 +120,8 @@ class Connection(BaseConnection):
     def _advance(self, rows: RowBuffer, *, to_end: bool = False) -> None:
         """Receive the next part of `rows`, or all the parts that are left."""
         with self._lock:
-            while rows.more:
-                self._run(self._next_part(rows))
-                if not to_end:
-                    break
+            if rows.more:
+                self._run(self._rest(rows) if to_end else self._next_part(rows))
 
     def _give_up(self, rows: RowBuffer) -> None:
         if not self._closed:

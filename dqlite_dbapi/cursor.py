@@ -90,10 +90,8 @@ class Cursor(BaseCursor):
         rows = self._require_rows()
         if rows.more:
             self._connection._advance(rows, to_end=True)
-        found = rows.take()
-        if rows.error is not None:
-            rows.take()
-        return found
+        rows.require_complete()
+        return rows.take()
 
     def close(self) -> None:
         """Give up the cursor and the rows that it has not fetched; may be repeated."""

@@ -64,8 +64,10 @@ class RowPart(NamedTuple):
 class Session:
     """Sends requests and reads their answers in order; every method but `to` is a flow."""
 
-    __slots__ = ("_buffer", "_clock", "address", "flavour", "leader", "members", "patience",
-                 "state")  # fmt: skip
+    __slots__ = (
+        *("_buffer", "_clock", "_header", "_names"),
+        *("address", "flavour", "leader", "members", "patience", "state"),
+    )
 
     def __init__(self, address: str, clock: Callable[[], float], patience: float) -> None:
         """`patience`: seconds that one message may take to arrive whole once it has begun."""
@@ -74,6 +76,8 @@ class Session:
         self.flavour = Flavour.probed(knows_schemas=False, denies_pragmas=False)
         self.leader = ""
         self.members: tuple[responses.Member, ...] = ()
+        self._header = b""
+        self._names: tuple[str, ...] = ()
         self._buffer = FrameBuffer()
         self._clock = clock
         self.patience = patience
@@ -148,10 +152,13 @@ class Session:
                 f"a query was answered by a message of type {frame.kind}", address=self.address
             )
         body = frame.body
-        names, offset = rows.decode_header(body)
+        if message or not body.startswith(self._header):  # names are repeated in every part
+            self._names, offset = rows.decode_header(body)
+            self._header = body[:offset]
+        names = self._names
         found: list[rows.Row] = []
         try:
-            more = rows.decode_rows(body, offset, len(names), found)
+            more = rows.decode_rows(body, len(self._header), len(names), found)
         except DataError:
             if not body.endswith(_PART_MARKER):
                 self.state = State.READY

@@ -1,0 +1,3 @@
+from typing import Any
+
+def decode(body: bytes, offset: int, columns: int, out: list[tuple[Any, ...]], /) -> bool: ...
