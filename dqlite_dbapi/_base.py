@@ -12,10 +12,10 @@ from dqlite_dbapi._results import Reply, RowBuffer
 from dqlite_dbapi.errors import (
     Busy,
     BusySnapshot,
+    ConnectionClosed,
     DataError,
     Error,
     NotSupportedError,
-    ProgrammingError,
     ProtocolViolation,
 )
 from dqlite_dbapi.nodestore import shared_store
@@ -120,7 +120,7 @@ class BaseConnection:
 
     def _require_open(self) -> None:
         if self._closed:
-            raise ProgrammingError("Cannot operate on a closed database.")
+            raise ConnectionClosed("Cannot operate on a closed database.")
 
     # -- connecting
 

@@ -95,6 +95,12 @@ class ProgrammingError(DatabaseError):
     """Bad SQL, a missing table, a wrong number of parameters, a closed cursor (PEP 249)."""
 
 
+class ConnectionClosed(ProgrammingError):
+    """The connection, or the cursor's connection, was closed by the program."""
+
+    is_disconnect = True
+
+
 class NotSupportedError(DatabaseError):
     """The server cannot do this, or would be hurt by it (PEP 249)."""
 
