@@ -1,0 +1,106 @@
+"""The child process that hosts one member: `python -m dqlite_node.child DESCRIPTOR`.
+
+It stops in order on `{"do": "stop"}`, on SIGTERM, and when its parent is gone: end of file on the
+channel, or another parent process. See `process` for the channel.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+from dataclasses import asdict
+from typing import Any
+
+from dqlite_node.errors import NodeError
+from dqlite_node.host import Host, Settings
+
+STOP_DEADLINE = 4.0  #: seconds that an orphan may take to stop
+PARENT_CHECK = 1.0  #: seconds between looks at the parent
+
+
+class Channel:
+    """The child's end: settings first, then orders from a thread that also notices the end."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self._lines = self._socket.makefile("rb")
+        self._orders: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def settings(self) -> Settings:
+        """Read the first line."""
+        data = json.loads(self._lines.readline())
+        if data["snapshot_params"] is not None:
+            data["snapshot_params"] = tuple(data["snapshot_params"])
+        return Settings(**data)
+
+    def listen(self) -> None:
+        """Read orders from now on; after the end of file the process has STOP_DEADLINE left."""
+        threading.Thread(target=self._read, name="orders", daemon=True).start()
+
+    def _read(self) -> None:
+        for _ in self._lines:
+            self.order_stop()
+        self.order_stop()
+        threading.Timer(STOP_DEADLINE, os._exit, [1]).start()
+
+    def order_stop(self, *_signal: object) -> None:
+        """Order the main thread to stop; also a signal handler."""
+        self._orders.put("stop")
+
+    def wait_for_stop(self, parent: int) -> None:
+        """Block until an order to stop, or until the process has another parent."""
+        while os.getppid() == parent:
+            try:
+                self._orders.get(timeout=PARENT_CHECK)
+            except queue.Empty:
+                continue
+            return
+
+    def tell(self, event: str, **facts: Any) -> None:
+        """Send one line; a parent that is gone hears nothing."""
+        try:
+            self._socket.sendall(json.dumps({"event": event, **facts}).encode() + b"\n")
+        except OSError:
+            logging.getLogger("dqlite_node").debug("nobody hears %r", event)
+
+
+def describe(error: NodeError) -> dict[str, str | None]:
+    """Fields from which the parent makes the same error."""
+    return {
+        "kind": type(error).__name__,
+        "message": error.message,
+        "address": error.address,
+        "hint": error.hint,
+    }
+
+
+def main(descriptor: int) -> int:
+    """Host the member described on the channel; exit status 0 after an orderly stop."""
+    parent = os.getppid()
+    logging.basicConfig(format="<%(levelno)s>%(message)s", level=logging.INFO)
+    channel = Channel(descriptor)
+    signal.signal(signal.SIGTERM, channel.order_stop)
+    host = Host(channel.settings())
+    channel.listen()
+    try:
+        facts = host.start()
+        channel.tell("running", facts=asdict(facts))
+        channel.wait_for_stop(parent)
+        host.stop()
+    except NodeError as error:
+        channel.tell("failed", **describe(error))
+        return 1
+    channel.tell("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    status = main(int(sys.argv[1]))
+    sys.stderr.flush()
+    os._exit(status)

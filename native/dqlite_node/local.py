@@ -1,0 +1,150 @@
+"""`LocalCluster`: several members on this machine's loopback, for tests, demos and benchmarks."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dqlite_dbapi import Client
+from dqlite_node.errors import NodeError
+from dqlite_node.node import Node
+
+HOST = "127.0.0.1"
+
+
+def reserve_port(port: int = 0) -> socket.socket:
+    """Bind a loopback port (0: a free one) without listening, so that nobody else is given it.
+
+    The engine can still listen there, since both sides set SO_REUSEADDR.
+    """
+    reservation = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        reservation.bind((HOST, port))
+    except BaseException:
+        reservation.close()
+        raise
+    return reservation
+
+
+class LocalCluster:
+    """`n` voters on 127.0.0.1, a process each; start and close it as a context manager.
+
+    Members are numbered from 0 and have the ids 1 to n.
+    """
+
+    def __init__(
+        self,
+        n: int = 3,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        ports: Sequence[int] | None = None,
+        in_process: bool = False,
+        **node_options: Any,
+    ) -> None:
+        """Nothing is started yet; NodeError for the wrong number of ports.
+
+        Further keywords go to each `Node`.
+
+        directory: parent of the members' data directories; a temporary one, removed by `close`,
+            if omitted. ports: `n` of them; free ones, kept reserved until `close`, if omitted.
+        """
+        with ExitStack() as stack:
+            if ports is None:
+                held = [stack.enter_context(reserve_port()) for _ in range(n)]
+                ports = [reservation.getsockname()[1] for reservation in held]
+            if len(ports) != n:
+                raise NodeError(f"{n} members need {n} ports, not {len(ports)}")
+            if directory is None:
+                directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="dqlite-"))
+            self.members: list[Node] = []  #: the members, running or not
+            for number, port in enumerate(ports, start=1):
+                node = Node(
+                    f"{HOST}:{port}",
+                    Path(directory) / f"member{number}",
+                    number,
+                    in_process=in_process,
+                    **node_options,
+                )
+                self.members.append(node)
+            self._resources = stack.pop_all()
+
+    @property
+    def addresses(self) -> list[str]:
+        """Addresses of all members."""
+        return [member.address for member in self.members]
+
+    def start(self) -> None:
+        """Start every member, then make voters of those that are not yet in the cluster.
+
+        Raises NodeStartError, or the cluster client's errors; everything is closed then.
+        """
+        try:
+            self._all(Node.start)
+            with Client(self.addresses) as client:
+                for member in self.members[1:]:
+                    client.add(member.id, member.address)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop every member and remove what is temporary; may be called again."""
+        with self._resources:
+            self._all(Node.close)
+
+    def wait_leader(self, timeout: float = 10.0) -> str:
+        """Address of the leader; waits for one and raises `NoLeader` after `timeout` seconds."""
+        with Client(self.addresses, timeout=timeout) as client:
+            return client.leader()
+
+    def leader_index(self, timeout: float = 10.0) -> int:
+        """Number of the leading member; waits like `wait_leader`."""
+        return self.addresses.index(self.wait_leader(timeout))
+
+    def kill(self, index: int) -> None:
+        """End a member's process with SIGKILL; NodeNotRunningError."""
+        self.members[index].kill()
+
+    def stop(self, index: int) -> None:
+        """Stop a member in order."""
+        self.members[index].stop()
+
+    def restart(self, index: int) -> None:
+        """Stop a member if it runs, and start it again from its directory."""
+        if self.members[index].is_running:
+            self.members[index].stop()
+        self.members[index].start()
+
+    def pause(self, index: int) -> None:
+        """Freeze a member's process; NodeNotRunningError."""
+        self.members[index].pause()
+
+    def resume(self, index: int) -> None:
+        """Let a paused member go on; NodeNotRunningError."""
+        self.members[index].resume()
+
+    def _all(self, action: Callable[[Node], None]) -> None:
+        with ThreadPoolExecutor(len(self.members)) as pool:
+            pending = [pool.submit(action, member) for member in self.members]
+        for result in pending:
+            result.result()
+
+    def __enter__(self) -> LocalCluster:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
