@@ -1,0 +1,1 @@
+"""Benchmarks: floor, peers and us in one run (`make bench`)."""
