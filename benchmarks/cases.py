@@ -45,9 +45,7 @@ def queries(cluster: LocalCluster, rounds: int) -> Iterator[Sample]:
             message = encode(Request.QUERY_SQL, 0, sql, ())
             for _ in range(rounds):
                 yield Sample(case, "raw bytes", timed(lambda m=message: raw.query(m)))
-                yield Sample(
-                    case, "driver", timed(lambda s=sql: cursor.execute(s).fetchall())
-                )
+                yield Sample(case, "driver", timed(lambda s=sql: cursor.execute(s).fetchall()))
         raw.close()
     connection.close()
 
@@ -78,14 +76,10 @@ class InsertLoad:
         return [each for seconds in found for each in seconds]
 
     @staticmethod
-    def _client(
-        connection: dqlite_dbapi.Connection, inserts: int, seconds: list[float]
-    ) -> None:
+    def _client(connection: dqlite_dbapi.Connection, inserts: int, seconds: list[float]) -> None:
         cursor = connection.cursor()
         for _ in range(inserts):
-            seconds.append(
-                timed(lambda: cursor.execute("INSERT INTO item (name) VALUES ('x')"))
-            )
+            seconds.append(timed(lambda: cursor.execute("INSERT INTO item (name) VALUES ('x')")))
 
     def close(self) -> None:
         """Close the connections."""

@@ -67,11 +67,13 @@ def render(summary: dict[str, dict[str, dict[str, float]]]) -> Table:
 def main(rounds: int, directory: str, json_path: Path | None) -> None:
     """Measure the driver on clusters of three members."""
     samples: list[Sample] = []
-    with tempfile.TemporaryDirectory(dir=directory) as top:
-        with LocalCluster(3, directory=Path(top) / "ours") as ours:
-            samples += queries(ours, rounds * 10)
-            with LocalCluster(3, directory=Path(top) / "theirs", dialer="engine") as theirs:
-                samples += inserts(ours, theirs, rounds)
+    with (
+        tempfile.TemporaryDirectory(dir=directory) as top,
+        LocalCluster(3, directory=Path(top) / "ours") as ours,
+    ):
+        samples += queries(ours, rounds * 10)
+        with LocalCluster(3, directory=Path(top) / "theirs", dialer="engine") as theirs:
+            samples += inserts(ours, theirs, rounds)
     summary = summarise(samples)
     machine = {
         "python": platform.python_version(),
