@@ -1,0 +1,48 @@
+# Every target makes what it needs first: see .ci/bootstrap.sh.
+# PYTHON=python3.12 VENV=.venv312 choose another interpreter; ARGS goes to pytest.
+PYTHON ?=
+VENV ?= .venv
+export PYTHON VENV
+run := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench docs wheel check clean ready-test ready-dev
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+demo: ready-test ## a cluster that loses its leader, in under a minute (KEEP=1: keep it running)
+	@$(run) -m dqlite_node demo $(if $(KEEP),--keep)
+
+test: ready-test ## every test, against clusters of the installed engine
+	@$(run) -m pytest $(ARGS)
+
+lint: ready-dev ## ruff: rules and format
+	@$(run) -m ruff check .
+	@$(run) -m ruff format --check .
+
+types: ready-dev ## mypy, strict
+	@$(run) -m mypy
+
+bench: ready-test ## the figures of benchmarks/
+	@$(run) benchmarks/run.py
+
+docs: ready-test ## run the code in README.md and docs/
+	@$(run) -m pytest tests/test_docs.py
+
+wheel: ready-test ## a wheel for this machine in dist/
+	@rm -rf build
+	@DQLITE_NATIVE=require $(run) -m pip wheel -qq --no-deps --wheel-dir dist .
+	@ls dist
+
+check: lint types test ## lint, types and tests
+
+clean: ## remove what the other targets made
+	rm -rf .venv* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find dqlite_dbapi native -name '*.so' -delete
+
+ready-test:
+	@sh .ci/bootstrap.sh test
+
+ready-dev:
+	@sh .ci/bootstrap.sh dev
