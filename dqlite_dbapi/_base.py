@@ -21,7 +21,7 @@ from dqlite_dbapi.errors import (
 from dqlite_dbapi.nodestore import shared_store
 from dqlite_dbapi.options import Options
 from dqlite_dbapi.protocol.backoff import delays
-from dqlite_dbapi.protocol.effects import Flow, Sleep
+from dqlite_dbapi.protocol.effects import Check, Flow, Sleep
 from dqlite_dbapi.protocol.flavour import Flavour
 from dqlite_dbapi.protocol.guard import LocalAnswer, check
 from dqlite_dbapi.protocol.leader import LeaderSearch
@@ -164,12 +164,17 @@ class BaseConnection:
                     return local
                 if self._needs_wrapping(statement, begins):
                     return (yield from self._wrapped(statement, params))
+            commits = False
             try:
-                if begins and not transaction.is_open:
-                    yield from self._send(_BEGIN_BY_MODE[self._options.begin], ())
+                if begins:
+                    if not transaction.is_open:
+                        yield from self._send(_BEGIN_BY_MODE[self._options.begin], ())
+                elif not statement.is_read and transaction.commits(statement):
+                    yield Check()
+                    commits = True
                 return (yield from self._send(statement, params))
             except Error as error:
-                yield from self._recover(error, statement, begins, attempts)
+                yield from self._recover(error, statement, begins, commits, attempts)
 
     def _send(self, statement: Statement, params: Sequence[object]) -> Flow[Reply]:
         session = self._session
@@ -232,11 +237,13 @@ class BaseConnection:
     # -- after an error
 
     def _recover(
-        self, error: Error, statement: Statement, begins: bool, attempts: Attempts
+        self, error: Error, statement: Statement, begins: bool, commits: bool, attempts: Attempts
     ) -> Flow[None]:
-        """Return if the statement may be sent again, else raise what the caller should see."""
+        """Return if the statement may be sent again, else raise what the caller should see.
+
+        `commits`: a request that makes work durable was sent.
+        """
         transaction = self._transaction
-        commits = not begins and transaction.commits(statement)
         if isinstance(error, Busy):
             yield from self._wait_for_writer(error, begins, attempts)
             return
@@ -244,7 +251,7 @@ class BaseConnection:
         if raised.is_disconnect:
             self._session.drop()
             was_open = transaction.is_open and not begins
-            if was_open and not (commits or statement.kind is Kind.COMMIT):
+            if was_open and not transaction.commits(statement):
                 transaction.lost()
                 raise raised
             transaction.ended()

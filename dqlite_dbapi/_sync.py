@@ -13,7 +13,16 @@ from typing import Any, TypeVar
 
 from dqlite_dbapi.errors import ConnectionLost, Error, InterfaceError, Timeout
 from dqlite_dbapi.options import split_address
-from dqlite_dbapi.protocol.effects import Effect, Flow, Limit, Open, Race, RaceResult, Sleep
+from dqlite_dbapi.protocol.effects import (
+    Check,
+    Effect,
+    Flow,
+    Limit,
+    Open,
+    Race,
+    RaceResult,
+    Sleep,
+)
 
 T = TypeVar("T")
 _CHUNK = 65536
@@ -82,6 +91,18 @@ class SyncIO:
             raise ConnectionLost("the member closed the connection", address=self._address)
         return chunk
 
+    def _check(self) -> None:
+        try:
+            if self._socket is not None:
+                self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.close()
+            raise ConnectionLost(str(error), address=self._address) from None
+        self.close()
+        raise ConnectionLost("the member closed the connection", address=self._address)
+
     def _perform(self, effect: Effect) -> Any:
         if isinstance(effect, Open):
             self.close()
@@ -93,6 +114,8 @@ class SyncIO:
             return self._set_limit(effect.timeout)
         if isinstance(effect, Limit):
             return self._set_limit(effect.seconds)
+        if isinstance(effect, Check):
+            return self._check()
         if isinstance(effect, Sleep):
             return self._sleep(effect.seconds)
         if isinstance(effect, Race):

@@ -52,16 +52,8 @@ class Statement(NamedTuple):
     names: tuple[str | None, ...]
     target: str
     pragma: Pragma | None
-
-    @property
-    def is_guarded(self) -> bool:
-        """True for the few statements that the guard has to look at."""
-        return self.returning or self.kind in _GUARDED
-
-    @property
-    def is_read(self) -> bool:
-        """True when the statement cannot change the database."""
-        return self.kind is Kind.READ or (self.kind is Kind.PRAGMA and self.returns_rows)
+    is_read: bool  # cannot change the database
+    is_guarded: bool  # the guard has to look at it
 
     @property
     def inserts(self) -> bool:
@@ -192,16 +184,19 @@ def classify(sql: str) -> Statement:
     )
     pragma = _pragma(tokens[main:]) if kind is Kind.PRAGMA else None
     slots, names = _parameters(tokens)
+    returns_rows = kind is Kind.READ or returning or (pragma is not None and _yields(pragma))
     return Statement(
         encoded=encode_text(text, "the SQL text"),
         kind=kind,
         verb=verb,
-        returns_rows=kind is Kind.READ or returning or (pragma is not None and _yields(pragma)),
+        returns_rows=returns_rows,
         returning=returning,
         slots=slots,
         names=names,
         target=_name(tokens[-1]),
         pragma=pragma,
+        is_read=kind is Kind.READ or (pragma is not None and returns_rows),
+        is_guarded=returning or kind in _GUARDED,
     )
 
 

@@ -3,6 +3,7 @@
 - `bytes`: send them and give back the next chunk received; `b""` only receives.
 - `Open`: drop the present socket and dial a member; gives back None.
 - `Limit`: set how long one exchange may take; gives back None.
+- `Check`: see, without waiting, that the peer has not closed the socket; gives back None.
 - `Sleep`: wait; gives back None.
 - `Race`: run flows side by side, each with a socket of its own; gives back a `RaceResult`.
 
@@ -37,6 +38,11 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Check:
+    """Raise `ConnectionLost` if the peer has closed the socket: what was not sent is not lost."""
+
+
+@dataclass(frozen=True)
 class Sleep:
     """Wait for `seconds`."""
 
@@ -62,5 +68,5 @@ class RaceResult:
     errors: tuple[Error, ...]
 
 
-Effect: TypeAlias = bytes | Open | Limit | Sleep | Race
+Effect: TypeAlias = bytes | Open | Limit | Check | Sleep | Race
 Flow: TypeAlias = Generator[Effect, Any, T]

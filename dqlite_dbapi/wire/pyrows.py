@@ -33,6 +33,8 @@ def decode(body: bytes, offset: int, columns: int, out: list[Row], /) -> bool:
 
 
 def _marker(words: tuple[int, ...], index: int) -> bool:
+    if index != len(words) - 1:
+        raise ValueError("bytes stand behind its last row")
     if words[index] == _SIGNED_DONE:
         return False
     if words[index] == _SIGNED_PART:
@@ -62,9 +64,7 @@ def _decode(
         codes = shapes[key] = _codes(key, columns)
         if _WORDS.issuperset(codes):
             index += _uniform(words, index, key, columns, out)
-    if index != end:
-        raise ValueError("bytes stand behind its last row")
-    return _marker(words, end)
+    return _marker(words, index)
 
 
 def _codes(key: tuple[int, ...], columns: int) -> tuple[int, ...]:
