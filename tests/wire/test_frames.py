@@ -1,0 +1,48 @@
+"""Messages cut out of a stream, however it was split."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dqlite_dbapi.errors import ProtocolViolation
+from dqlite_dbapi.wire.frames import Frame, FrameBuffer
+
+
+def message(kind, body):
+    return struct.pack("<IBBH", len(body) // 8, kind, 0, 0) + body
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.data())
+def test_any_split_gives_the_same_frames(sizes, data):
+    expected = [Frame(number, 0, bytes([number]) * size * 8) for number, size in enumerate(sizes)]
+    stream = b"".join(message(frame.kind, frame.body) for frame in expected)
+    buffer = FrameBuffer()
+    found = []
+    while stream:
+        cut = data.draw(st.integers(1, len(stream)))
+        buffer.feed(stream[:cut])
+        stream = stream[cut:]
+        while (frame := buffer.next_frame()) is not None:
+            found.append(frame)
+    assert found == expected
+    assert len(buffer) == 0
+
+
+@pytest.mark.parametrize("words", [0, 2**31, 2**32 - 1])
+def test_empty_and_absurd_bodies_are_refused(words):
+    buffer = FrameBuffer()
+    buffer.feed(struct.pack("<IBBH", words, 1, 0, 0))
+    with pytest.raises(ProtocolViolation):
+        buffer.next_frame()
+
+
+def test_the_limit_is_on_the_body():
+    buffer = FrameBuffer(limit=16)
+    buffer.feed(message(1, bytes(16)) + message(1, bytes(24)))
+    assert buffer.next_frame() == Frame(1, 0, bytes(16))
+    with pytest.raises(ProtocolViolation):
+        buffer.next_frame()
