@@ -98,7 +98,7 @@ def inserts(
     ]
     for _ in range(rounds):
         for load in loads:
-            for seconds in load.run(inserts=20):
+            for seconds in load.run(inserts=100):
                 yield Sample(case, load.contestant, seconds)
     for load in loads:
         load.close()

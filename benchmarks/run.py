@@ -73,7 +73,7 @@ def main(rounds: int, directory: str, json_path: Path | None) -> None:
     ):
         samples += queries(ours, rounds * 10)
         with LocalCluster(3, directory=Path(top) / "theirs", dialer="engine") as theirs:
-            samples += inserts(ours, theirs, rounds)
+            samples += inserts(ours, theirs, rounds // 5)
     summary = summarise(samples)
     machine = {
         "python": platform.python_version(),
