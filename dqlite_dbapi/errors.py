@@ -148,6 +148,33 @@ class CommitUnknown(OperationalError):
 
     is_disconnect = True
     is_ambiguous = True
+    token: str | None = None  #: what `was_applied` asks for, where `run_transaction` gave up
+
+
+class Interrupted(OperationalError):
+    """The program cancelled the call where nothing was applied; the connection was dropped."""
+
+    is_disconnect = True
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: int | None = 9,
+        address: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code, address=address, hint=hint)
+
+
+class PoolTimeout(OperationalError):
+    """No connection of a pool became free in time; nothing was sent."""
+
+    is_retryable = True
+
+
+class PoolClosed(OperationalError):
+    """The pool was closed, or not opened yet."""
 
 
 class ProtocolViolation(InternalError):

@@ -5,70 +5,125 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from dqlite_dbapi.errors import InterfaceError
 
 DEFAULT_PORT = 9001
 DEFAULT_DATABASE = "main"
+#: `sqlite3`'s constant of Python 3.12 for connections that `isolation_level` steers.
+LEGACY_TRANSACTION_CONTROL = -1
+CONSISTENCIES = ("leader", "linearizable", "stale")
 _MAX_NAME = 255
 _MAX_PORT = 65535
 _MAX_SECONDS = 1e9
+
+
+class Event(NamedTuple):
+    """What a connection went through: `kind` is connect, leader_change, reconnect or retry.
+
+    `address` of the member now talked to ("" if none), `detail` in words.
+    """
+
+    kind: str
+    address: str
+    detail: str
 
 
 @dataclass(frozen=True)
 class Options:
     """Everything that can be chosen for a connection; times are in seconds.
 
-    `addresses` of members, `database` name, `connect_timeout` to find the leader, `timeout` for
-    one call with all its retries, `busy_timeout` to wait for another writer, `begin` mode of
-    transactions, `autocommit`, `foreign_keys` (None: the server's habit, which is on), `guard`
-    against statements that hurt servers.
+    Where: `addresses` of members, `database` name, `node_store` a file in go-dqlite's YAML format
+    that is read for addresses and kept up to date.
+    Time: `connect_timeout` to find the leader, `timeout` for one call with all its retries (a long
+    result: for each part of it), `transaction_timeout` from BEGIN to COMMIT, `busy_timeout` to wait
+    for another writer, `keepalive` idle time before a probe, `tcp_user_timeout` for unacknowledged
+    data.
+    Transactions: `begin` mode, `autocommit`, `isolation_level` (sqlite3's name for both),
+    `consistency` of reads (`leader`, `linearizable`, or `stale` from a snapshot at most `staleness`
+    old), `foreign_keys` (None: the server's habit, which is on).
+    Safety: `guard` against statements that hurt servers (`strict` or `off`), `vacuum` allows
+    VACUUM where the engine can do it.
+    TLS: `ssl` (True or an `ssl.SSLContext`), `tls_ca`, `tls_cert`, `tls_key` files,
+    `tls_key_password`, `tls_server_name` for clusters with one shared name.
+    Values: `detect_types` and `row_factory` as in `sqlite3`.
+    Watching: `slow_query` logs statements that took longer, `events` is called with each `Event`.
     """
 
     addresses: tuple[str, ...]
     database: str = DEFAULT_DATABASE
     connect_timeout: float = 10.0
     timeout: float = 30.0
+    transaction_timeout: float | None = None
     busy_timeout: float = 5.0
+    keepalive: float = 15.0
+    tcp_user_timeout: float = 30.0
     begin: str = "deferred"
     autocommit: bool = False
+    isolation_level: str | None = ""
+    consistency: str = "leader"
+    staleness: float = 5.0
     foreign_keys: bool | None = None
     guard: str = "strict"
+    vacuum: bool = False
+    detect_types: int = 0
+    row_factory: Callable[..., Any] | None = field(default=None, repr=False)
+    slow_query: float | None = None
+    events: Callable[[Event], object] | None = field(default=None, repr=False)
+    node_store: str | None = None
+    ssl: object = field(default=None, repr=False)
+    tls_ca: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = field(default=None, repr=False)
+    tls_key_password: str | None = field(default=None, repr=False)
+    tls_server_name: str | None = None
 
 
 def parse(
-    target: str | Iterable[str] | None = None, database: str | None = None, **keywords: object
+    target: str | Iterable[str] | Options | None = None,
+    database: str | None = None,
+    **keywords: object,
 ) -> Options:
     """Build `Options` from a target and keywords, which win over the URL's query string.
 
     `target` is `dqlite://h1:p,h2:p/db?option=value`, `h1:p,h2:p`, a list of addresses, or None for
-    `DQLITE_URL`, else `DQLITE_CLUSTER`, else 127.0.0.1:9001. Values may be text, as in a URL.
-    `InterfaceError` for an unknown option (naming the nearest one) or a bad value.
+    `DQLITE_URL`, else `node_store`, else `DQLITE_CLUSTER`, else 127.0.0.1:9001. Values may be text,
+    as in a URL. `InterfaceError` for an unknown option (naming the nearest one) or a bad value.
     """
-    if target is None:
-        target = os.environ.get("DQLITE_URL") or ""
-    addresses: list[str] = []
     given: dict[str, object] = {}
-    if not isinstance(target, str):
-        addresses = [str(address) for address in target]
-    elif "://" in target:
-        addresses, name, given = _parse_url(target)
-        database = database or name
+    if isinstance(target, Options):
+        given = {item.name: getattr(target, item.name) for item in fields(target)}
+        addresses = list(target.addresses)
+        del given["addresses"]
+        database = database or str(given.pop("database"))
     else:
-        addresses = _split_hosts(target)
+        addresses, name, given = _read_target(target)
+        database = database or name
+    given.pop("database", None)
     given.update(keywords)
-    if not addresses:
+    values = {name: _convert(name, value) for name, value in given.items()}
+    if not addresses and values.get("node_store") is None:
         cluster = os.environ.get("DQLITE_CLUSTER") or f"127.0.0.1:{DEFAULT_PORT}"
         addresses = _split_hosts(cluster)
-    values = {name: _convert(name, value) for name, value in given.items()}
+    _settle_transactions(values, given.keys() if isinstance(target, Options) else ())
     return Options(
         addresses=tuple(dict.fromkeys(parse_address(address) for address in addresses)),
         database=check_database(database or DEFAULT_DATABASE),
         **values,
     )
+
+
+def _read_target(target: str | Iterable[str] | None) -> tuple[list[str], str, dict[str, object]]:
+    if target is None:
+        target = os.environ.get("DQLITE_URL") or ""
+    if not isinstance(target, str):
+        return [str(address) for address in target], "", {}
+    if "://" in target:
+        return _parse_url(target)
+    return _split_hosts(target), "", {}
 
 
 def _parse_url(url: str) -> tuple[list[str], str, dict[str, object]]:
@@ -87,6 +142,8 @@ def _parse_url(url: str) -> tuple[list[str], str, dict[str, object]]:
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key == "host":
             addresses += _split_hosts(value)
+        elif key in _KEYWORDS_ONLY:
+            raise InterfaceError(f"option {key} cannot be given in a URL; pass it as a keyword")
         else:
             given[key] = value
     return addresses, unquote(name), given
@@ -149,6 +206,9 @@ def check_database(name: str) -> str:
     return name
 
 
+# -- values
+
+
 def _seconds(value: object) -> float:
     seconds = float(value)  # type: ignore[arg-type]
     if not 0 <= seconds < _MAX_SECONDS:
@@ -156,14 +216,26 @@ def _seconds(value: object) -> float:
     return seconds
 
 
-def _boolean(value: object) -> bool:
-    return _WORDS[str(value).lower()]
-
-
 _WORDS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
+
+
+def _boolean(value: object) -> bool:
+    return _WORDS[str(value).lower()]
+
+
+def check_autocommit(value: object) -> bool:
+    """`autocommit` in sqlite3's spelling, of which LEGACY_TRANSACTION_CONTROL is our False.
+
+    ValueError for anything else.
+    """
+    if value == LEGACY_TRANSACTION_CONTROL:
+        return False
+    if str(value).lower() not in _WORDS:
+        raise ValueError(f"autocommit is {value!r}; it takes True or False")
+    return _boolean(value)
 
 
 def _one_of(*choices: str) -> Callable[[object], str]:
@@ -173,20 +245,64 @@ def _one_of(*choices: str) -> Callable[[object], str]:
     return convert
 
 
+def _optional(convert: Callable[[object], Any]) -> Callable[[object], Any]:
+    return lambda value: None if value is None else convert(value)
+
+
+def _callable(value: object) -> object:
+    if not callable(value):
+        raise TypeError
+    return value
+
+
+def check_isolation_level(value: object) -> str | None:
+    """`isolation_level` in sqlite3's spelling: None, '' or a mode; ValueError for another."""
+    if value is None or str(value).upper() == "NONE":
+        return None
+    level = str(value).upper()
+    if level not in ("", "DEFERRED", "IMMEDIATE", "EXCLUSIVE"):
+        raise ValueError(f"isolation_level string must be '', 'DEFERRED', 'IMMEDIATE', or "
+                         f"'EXCLUSIVE', not {value!r}")  # fmt: skip
+    return level
+
+
+_SWITCH = "true or false"
+_TIME = "seconds"
+_FILE = "a path"
+
 _CONVERTERS: Mapping[str, tuple[Callable[[object], Any], str]] = {
-    "connect_timeout": (_seconds, "seconds"),
-    "timeout": (_seconds, "seconds"),
-    "busy_timeout": (_seconds, "seconds"),
+    "connect_timeout": (_seconds, _TIME),
+    "timeout": (_seconds, _TIME),
+    "transaction_timeout": (_optional(_seconds), _TIME),
+    "busy_timeout": (_seconds, _TIME),
+    "keepalive": (_seconds, _TIME),
+    "tcp_user_timeout": (_seconds, _TIME),
     "begin": (_one_of("deferred", "immediate", "exclusive"), "deferred, immediate or exclusive"),
-    "autocommit": (_boolean, "true or false"),
-    "foreign_keys": (lambda value: None if value is None else _boolean(value), "true or false"),
+    "autocommit": (check_autocommit, _SWITCH),
+    "isolation_level": (check_isolation_level, "deferred, immediate, exclusive or none"),
+    "consistency": (_one_of(*CONSISTENCIES), "leader, linearizable or stale"),
+    "staleness": (_seconds, _TIME),
+    "foreign_keys": (_optional(_boolean), _SWITCH),
     "guard": (_one_of("strict", "off"), "strict or off"),
+    "vacuum": (_boolean, _SWITCH),
+    "detect_types": (lambda value: int(str(value)), "PARSE_DECLTYPES and PARSE_COLNAMES"),
+    "row_factory": (_optional(_callable), "a callable"),
+    "slow_query": (_optional(_seconds), _TIME),
+    "events": (_optional(_callable), "a callable"),
+    "node_store": (_optional(os.fspath), _FILE),  # type: ignore[arg-type]
+    "ssl": (lambda value: _WORDS.get(str(value).lower(), value), "true or an ssl.SSLContext"),
+    "tls_ca": (_optional(os.fspath), _FILE),  # type: ignore[arg-type]
+    "tls_cert": (_optional(os.fspath), _FILE),  # type: ignore[arg-type]
+    "tls_key": (_optional(os.fspath), _FILE),  # type: ignore[arg-type]
+    "tls_key_password": (_optional(str), "text"),
+    "tls_server_name": (_optional(str), "a name"),
 }
+_KEYWORDS_ONLY = frozenset({"events", "row_factory"})
 
 
 def _convert(name: str, value: object) -> Any:
     if name not in _CONVERTERS:
-        known = [field.name for field in fields(Options)]
+        known = [item.name for item in fields(Options)]
         near = difflib.get_close_matches(name, known, 1)
         raise InterfaceError(
             f"there is no option {name!r}",
@@ -196,4 +312,16 @@ def _convert(name: str, value: object) -> Any:
     try:
         return convert(value)
     except (ValueError, TypeError, KeyError):
-        raise InterfaceError(f"option {name} is {value!r}; it takes {expected}") from None
+        shown = "***" if name == "tls_key_password" else repr(value)
+        raise InterfaceError(f"option {name} is {shown}; it takes {expected}") from None
+
+
+def _settle_transactions(values: dict[str, Any], inherited: Iterable[str]) -> None:
+    """Let `isolation_level` decide `begin` and `autocommit`, which sqlite3 does not have."""
+    if "isolation_level" not in values or "isolation_level" in inherited:
+        return
+    level = values["isolation_level"]
+    if level is None:
+        values.setdefault("autocommit", True)
+    elif level:
+        values.setdefault("begin", level.lower())

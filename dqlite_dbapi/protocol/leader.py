@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from dqlite_dbapi.errors import Error, NoLeader, NotLeader
+from dqlite_dbapi.errors import Error, Interrupted, NoLeader, NotLeader, Timeout
 from dqlite_dbapi.protocol.backoff import delays
 from dqlite_dbapi.protocol.effects import Flow, Limit, Open, Race, Sleep
 from dqlite_dbapi.protocol.session import Session
@@ -32,8 +32,8 @@ class MemberView(Protocol):
     def learn(self, session: Session) -> None:
         """Take over what a session to a leader told about the cluster."""
 
-    def forget(self, address: str) -> None:
-        """Stop asking `address` first."""
+    def forget(self, address: str, *, is_slow: bool = False) -> None:
+        """Stop asking `address` first; ask it last of all if it `is_slow`."""
 
 
 class LeaderSearch:
@@ -63,8 +63,10 @@ class LeaderSearch:
             patience = min(FIRST_ATTEMPT, self._remaining(deadline))
             session = yield from self._attempt(first, patience, follow=frozenset())
         except Error as error:
+            if isinstance(error, Interrupted):
+                raise
             errors[first] = error
-            self._view.forget(first)
+            self._view.forget(first, is_slow=isinstance(error, Timeout))
             candidates = tuple(dict.fromkeys((*self._view.candidates(), *_named(error))))
             pursuits = tuple(
                 partial(self._pursue, address, deadline, frozenset(candidates))

@@ -14,6 +14,7 @@ from dqlite_dbapi.errors import (
     ConnectionLost,
     Error,
     IntegrityError,
+    Interrupted,
     ProtocolViolation,
     Timeout,
 )
@@ -37,10 +38,11 @@ class TransactionState(Enum):
 class Transaction:
     """Follows the statements that succeeded and failed on one connection."""
 
-    __slots__ = ("_savepoints", "state")
+    __slots__ = ("_savepoints", "serial", "state")
 
     def __init__(self) -> None:
         self.state = TransactionState.IDLE
+        self.serial = 0  #: how many transactions have ended
         self._savepoints: list[str] | None = None  # a list when a savepoint began it
 
     @property
@@ -96,6 +98,7 @@ class Transaction:
     def ended(self) -> None:
         """No transaction is open any more."""
         self.state, self._savepoints = TransactionState.IDLE, None
+        self.serial += 1
 
     def lost(self) -> None:
         """The connection broke; an open transaction was rolled back by the server."""
@@ -129,15 +132,15 @@ def outcome(error: Error, *, commits: bool) -> Error:
     """
     if not commits:
         return error
-    if error.code is not None:
+    if error.code is not None and not isinstance(error, Interrupted):
         unknown = error.code in AMBIGUOUS_CODES
     else:
-        unknown = isinstance(error, (ConnectionLost, Timeout, ProtocolViolation))
+        unknown = isinstance(error, (ConnectionLost, Timeout, Interrupted, ProtocolViolation))
     if not unknown:
         return error
     return CommitUnknown(
         f"the outcome is unknown: {error.message}",
-        code=error.code,
+        code=None if isinstance(error, Interrupted) else error.code,
         address=error.address,
         hint="the write may have been applied; look before you repeat it",
     )
