@@ -8,7 +8,7 @@ from typing import Any
 
 from dqlite_dbapi.errors import DataError
 from dqlite_dbapi.wire.constants import PROTOCOL_VERSION, Request
-from dqlite_dbapi.wire.params import encode_params
+from dqlite_dbapi.wire.params import Adapting, encode_params
 from dqlite_dbapi.wire.schema import REQUESTS
 from dqlite_dbapi.wire.values import U32, U64, encode_text
 
@@ -53,8 +53,15 @@ def _field(form: str, name: str, value: Any, schema: int) -> bytes:
 _SQL_PREFIX = bytes(8)  # database 0: a connection opens exactly one (wire-protocol 2.4)
 
 
-def encode_sql(kind: int, sql: bytes, params: Sequence[object], schema: int = 0) -> bytes:
+def encode_sql(
+    kind: int,
+    sql: bytes,
+    params: Sequence[object],
+    schema: int = 0,
+    adapters: Adapting | None = None,
+) -> bytes:
     """Encode EXEC_SQL or QUERY_SQL for SQL that `encode_text` has already encoded."""
     if not params:
         return frame(kind, _SQL_PREFIX + sql)
-    return frame(kind, _SQL_PREFIX + sql + encode_params(params, wide=schema == 1), schema)
+    encoded = encode_params(params, wide=schema == 1, adapters=adapters)
+    return frame(kind, _SQL_PREFIX + sql + encoded, schema)

@@ -51,3 +51,8 @@ def decode_rows(body: bytes, offset: int, columns: int, out: list[Row]) -> bool:
         ) from None
     except (IndexError, ValueError, error) as problem:
         raise ProtocolViolation(f"a ROWS message is damaged: {problem}") from None
+
+
+def type_codes(head: bytes, columns: int) -> tuple[int, ...]:
+    """Type code of each value of a row, from its header without padding (wire-protocol 3.3)."""
+    return tuple(code for byte in head for code in (byte & 15, byte >> 4))[:columns]
