@@ -17,17 +17,20 @@ from dqlite_dbapi.errors import (
     IntegrityError,
     InterfaceError,
     InternalError,
+    Interrupted,
     NoLeader,
     NoLeaderError,
     NotLeader,
     NotSupportedError,
     OperationalError,
+    PoolClosed,
+    PoolTimeout,
     ProgrammingError,
     ProtocolViolation,
     Timeout,
     Warning,  # noqa: A004 - the name is PEP 249's
 )
-from dqlite_dbapi.options import Options
+from dqlite_dbapi.options import LEGACY_TRANSACTION_CONTROL, Event, Options
 from dqlite_dbapi.types import (
     BINARY,
     DATETIME,
@@ -59,6 +62,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BINARY",
     "DATETIME",
+    "LEGACY_TRANSACTION_CONTROL",
     "NUMBER",
     "ROWID",
     "STRING",
@@ -76,9 +80,11 @@ __all__ = [
     "Date",
     "DateFromTicks",
     "Error",
+    "Event",
     "IntegrityError",
     "InterfaceError",
     "InternalError",
+    "Interrupted",
     "NoLeader",
     "NoLeaderError",
     "NodeInfo",
@@ -86,6 +92,8 @@ __all__ = [
     "NotSupportedError",
     "OperationalError",
     "Options",
+    "PoolClosed",
+    "PoolTimeout",
     "ProgrammingError",
     "ProtocolViolation",
     "Role",

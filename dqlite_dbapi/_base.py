@@ -2,104 +2,83 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
-import weakref
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from dqlite_dbapi._results import Reply, RowBuffer
+from dqlite_dbapi import errors
+from dqlite_dbapi._link import Link
+from dqlite_dbapi._results import Convert, Reply, RowBuffer
 from dqlite_dbapi.errors import (
     Busy,
     BusySnapshot,
-    ConnectionClosed,
-    DataError,
     Error,
     NotSupportedError,
+    ProgrammingError,
     ProtocolViolation,
+    Timeout,
 )
-from dqlite_dbapi.nodestore import shared_store
-from dqlite_dbapi.options import Options
-from dqlite_dbapi.protocol.backoff import delays
-from dqlite_dbapi.protocol.effects import Check, Flow, Sleep
-from dqlite_dbapi.protocol.flavour import Flavour
+from dqlite_dbapi.options import CONSISTENCIES, Options
+from dqlite_dbapi.protocol.backoff import Attempts
+from dqlite_dbapi.protocol.effects import Check, Flow, Limit, Sleep
 from dqlite_dbapi.protocol.guard import LocalAnswer, check
-from dqlite_dbapi.protocol.leader import LeaderSearch
-from dqlite_dbapi.protocol.session import Session, State
+from dqlite_dbapi.protocol.session import State
 from dqlite_dbapi.protocol.statements import lookup
-from dqlite_dbapi.protocol.transaction import Transaction, TransactionState, outcome
-from dqlite_dbapi.sql import Kind, Statement
+from dqlite_dbapi.protocol.transaction import TransactionState, outcome
+from dqlite_dbapi.sql import Kind, Statement, split
+from dqlite_dbapi.types import Adapter, Adapters, Converter, Converters
 from dqlite_dbapi.wire.constants import MAX_NARROW_PARAMS, Request, Response
 from dqlite_dbapi.wire.requests import encode_sql
 from dqlite_dbapi.wire.responses import decode_result
 
+_log = logging.getLogger("dqlite_dbapi.statements")
 _EXEC, _QUERY, _RESULT = int(Request.EXEC_SQL), int(Request.QUERY_SQL), int(Response.RESULT)
 _COMMIT, _ROLLBACK = lookup("COMMIT"), lookup("ROLLBACK")
 _BEGIN_BY_MODE = {mode: lookup(f"BEGIN {mode}") for mode in ("deferred", "immediate", "exclusive")}
 _PROBE = lookup("BEGIN")
+_READ_COOKIE = lookup("PRAGMA user_version")
 _BEGINS = frozenset({Kind.WRITE, Kind.SCHEMA, Kind.SAVEPOINT})
-#: PRAGMAs that change a connection's state on the server and are repeated after a reconnect.
-_KEPT_PRAGMAS = frozenset(
-    {
-        *("cache_size", "case_sensitive_like", "cell_size_check", "foreign_keys"),
-        *("ignore_check_constraints", "query_only", "recursive_triggers"),
-        *("reverse_unordered_selects", "trusted_schema", "writable_schema"),
-    }
-)
-#: Parts of an unwanted result that are read before a connection is dropped instead.
-_DISCARD_PARTS = 32
 
 
-class ServerInfo(NamedTuple):
-    """The member that a connection talks to: its address and its engine's capabilities."""
+class ErrorAttributes:
+    """The exceptions, as attributes of a connection (PEP 249, optional extensions)."""
 
-    address: str
-    flavour: Flavour
-
-
-class Attempts:
-    """How long one call may go on: `deadline` over all, and waits for another writer."""
-
-    def __init__(self, timeout: float, busy_timeout: float) -> None:
-        self._timeout = timeout
-        self._busy_timeout = busy_timeout
-        self._deadline: float | None = None
-        self._pauses: Iterator[float] | None = None
-        self._give_up = 0.0
-
-    @property
-    def deadline(self) -> float:
-        """On the monotonic clock, counted from the first time that it matters."""
-        if self._deadline is None:
-            self._deadline = time.monotonic() + self._timeout
-        return self._deadline
-
-    def may_retry(self, error: Error) -> bool:
-        """True when `error` says that nothing was applied and there is time left."""
-        return error.is_retryable and time.monotonic() < self.deadline
-
-    def busy_pause(self) -> float | None:
-        """Seconds to wait for the other writer, None when the busy timeout is over."""
-        now = time.monotonic()
-        if self._pauses is None:
-            self._pauses = delays(0.001, 0.05, random.random)
-            self._give_up = now + self._busy_timeout
-        return None if now >= self._give_up else min(next(self._pauses), self._give_up - now)
+    Warning = errors.Warning
+    Error = errors.Error
+    InterfaceError = errors.InterfaceError
+    DatabaseError = errors.DatabaseError
+    DataError = errors.DataError
+    OperationalError = errors.OperationalError
+    IntegrityError = errors.IntegrityError
+    InternalError = errors.InternalError
+    ProgrammingError = errors.ProgrammingError
+    NotSupportedError = errors.NotSupportedError
 
 
-class BaseConnection:
+class BaseConnection(ErrorAttributes, Link):
     """State of one connection and the flows that its public methods run."""
 
     def __init__(self, options: Options) -> None:
-        self._options = options
-        self._store = shared_store(options.addresses)
-        self._session = Session(options.addresses[0], time.monotonic, options.timeout)
-        self._transaction = Transaction()
+        super().__init__(options)
+        self.row_factory: Callable[..., Any] | None = options.row_factory
+        self.text_factory: Callable[[bytes], Any] | type[str] = str
+        self._adapters = Adapters()
+        self._converters = Converters()
+        self._consistency = options.consistency
         self._autocommit = options.autocommit
+        self._begin = options.begin
+        self._isolation_level = "" if options.begin == "deferred" else options.begin.upper()
         self._busy_timeout = options.busy_timeout
-        self._streaming: weakref.ref[RowBuffer] | None = None
-        self._kept: dict[str, bytes] = {}
-        self._closed = False
+        self._changes = 0
+        self._trace: Callable[[str], object] | None = None
+        self._transaction_deadline: float | None = None
+        self._is_special = (
+            options.slow_query is not None
+            or options.transaction_timeout is not None
+            or options.consistency == "linearizable"
+        )
         if options.foreign_keys is not None:
             self._keep(lookup(f"PRAGMA foreign_keys = {options.foreign_keys:d}"))
 
@@ -109,38 +88,125 @@ class BaseConnection:
         return self._transaction.is_open
 
     @property
-    def options(self) -> Options:
-        """The options that the connection was made with."""
-        return self._options
+    def total_changes(self) -> int:
+        """Rows that INSERT, UPDATE and DELETE changed on this connection since it was made."""
+        return self._changes
 
-    @property
-    def server(self) -> ServerInfo:
-        """The leader that the connection was last connected to, and what its engine can do."""
-        return ServerInfo(self._session.address, self._session.flavour)
+    def set_trace_callback(self, callback: Callable[[str], object] | None, /) -> None:
+        """Have `callback` called with the text of each statement before it runs (as `sqlite3`)."""
+        self._trace = callback
+        self._is_special = True
 
-    def _require_open(self) -> None:
-        if self._closed:
-            raise ConnectionClosed("Cannot operate on a closed database.")
+    def _apply_isolation_level(self, level: str | None) -> None:
+        self._autocommit = level is None
+        if level is not None:
+            self._isolation_level = level
+            self._begin = level.lower() or "deferred"
 
-    # -- connecting
+    def register_adapter(self, kind: type, adapter: Adapter, /) -> None:
+        """Have parameters of type `kind` become what `adapter(parameter)` returns, here only."""
+        self._adapters.register(kind, adapter)
 
-    def _connect(self, deadline: float) -> Flow[None]:
-        search = LeaderSearch(self._store, self._opening, time.monotonic, random.random)
-        self._session = yield from search.find(deadline, self._options.timeout)
+    def register_converter(self, name: str, converter: Converter, /) -> None:
+        """Have values for `name` become `converter(value as bytes)`, here only (`detect_types`)."""
+        self._converters.register(name, converter)
 
-    def _opening(self, session: Session) -> Flow[None]:
-        return session.open(self._options.database, tuple(self._kept.values()))
+    def _conversion(self, rows: RowBuffer) -> tuple[tuple[str, ...], Convert | None]:
+        """Column names as shown, and what `detect_types` and `text_factory` do to each row."""
+        if not self._options.detect_types and self.text_factory is str:
+            return rows.names, None
+        detect = self._options.detect_types
+        plan = self._converters.plan(rows.names, rows.codes, detect, self.text_factory)
+        return plan.names, plan.convert
 
-    def _keep(self, statement: Statement) -> None:
-        """Remember a PRAGMA that a new session needs as well."""
-        pragma = statement.pragma
-        if pragma is not None and pragma.value is not None and pragma.name in _KEPT_PRAGMAS:
-            self._kept[pragma.name] = encode_sql(_EXEC, statement.encoded, ())
+    def _forget_snapshot(self) -> None:
+        pass
 
     # -- statements
 
-    def _execute(self, statement: Statement, params: Sequence[object]) -> Flow[Reply]:
-        """Run one statement: lazy BEGIN, guard, busy retry, failover where that is sound."""
+    def _perform(
+        self, statement: Statement, params: Sequence[object], consistency: str | None = None
+    ) -> Flow[Reply]:
+        """Run one statement of the user's; `consistency` is None for the connection's own."""
+        if consistency is None and not self._is_special:
+            return self._execute(statement, params)
+        if consistency not in (None, *CONSISTENCIES):
+            raise ProgrammingError(f"consistency {consistency!r} is none of {CONSISTENCIES}")
+        return self._special(statement, params, consistency or self._options.consistency)
+
+    def _special(
+        self, statement: Statement, params: Sequence[object], consistency: str
+    ) -> Flow[Reply]:
+        """As `_execute`, with what few connections ask for: tracing, deadlines, quorum reads."""
+        if self._trace is not None:
+            self._trace(statement.text)
+        start = time.monotonic()
+        try:
+            if consistency == "linearizable" and statement.is_read and not self.in_transaction:
+                return (yield from self._confirmed(statement, params))
+            yield from self._limit_transaction()
+            return (yield from self._execute(statement, params))
+        finally:
+            slow = self._options.slow_query
+            seconds = time.monotonic() - start
+            if slow is not None and seconds >= slow:
+                _log.warning("slow statement, %.3f s: %s", seconds, statement.text)
+
+    def _limit_transaction(self) -> Flow[None]:
+        """Let the next exchange end with the transaction's deadline, or drop what is late."""
+        seconds = self._options.transaction_timeout
+        if seconds is None:
+            yield Limit(self._timeout)
+            return
+        now = time.monotonic()
+        if not self._transaction.is_open:
+            yield Limit(self._timeout)
+            self._transaction_deadline = now + seconds
+            return
+        left = (self._transaction_deadline or now) - now
+        if left <= 0:
+            self._session.drop()
+            self._transaction.lost()
+            raise Timeout(
+                f"the transaction took longer than {seconds:g} s and was rolled back",
+                address=self._session.address,
+            )
+        yield Limit(min(left, self._timeout))
+
+    def _confirmed(self, statement: Statement, params: Sequence[object]) -> Flow[Reply]:
+        """Read in a write transaction, whose commit a quorum confirms (linearizable).
+
+        The write stores `user_version` again as it is. Until it is committed nobody else can have
+        written, so the rows are the newest at that moment. They are all held in memory.
+        """
+        attempts = self._attempts(time.monotonic())
+        while True:
+            try:
+                yield from self._execute(_BEGIN_BY_MODE["immediate"], ())
+                yield from self._execute(lookup((yield from self._same_cookie())), ())
+                reply = yield from self._execute(statement, params)
+                if reply.rows is not None:
+                    yield from self._rest(reply.rows)
+                yield from self._commit()
+                return reply
+            except Error as error:
+                yield from self._rollback()
+                if not (error.is_retryable or error.is_ambiguous):
+                    raise
+                if time.monotonic() >= attempts.deadline:
+                    raise
+                self._tell("retry", f"a linearizable read is repeated after: {error}")
+                yield Sleep(0.05)
+
+    def _same_cookie(self) -> Flow[str]:
+        rows, _ = yield from self._execute(_READ_COOKIE, ())
+        return f"PRAGMA user_version = {rows.take(1)[0][0]}" if rows is not None else ""
+
+    def _execute(
+        self, statement: Statement, params: Sequence[object], *, implicit: bool = True
+    ) -> Flow[Reply]:
+        """Run one statement: lazy BEGIN (if `implicit`), guard, busy retry, sound failover."""
+        started = time.monotonic()
         if self._streaming is not None:
             yield from self._drain()
         transaction = self._transaction
@@ -150,14 +216,15 @@ class BaseConnection:
                 return Reply(None, None)
             transaction.require_usable()
         begins = (
-            not self._autocommit
+            implicit
+            and not self._autocommit
             and transaction.state is TransactionState.IDLE
             and statement.kind in _BEGINS
         )
-        attempts = Attempts(self._options.timeout, self._busy_timeout)
+        attempts: Attempts | None = None
         while True:
             if self._session.state is not State.READY:
-                yield from self._connect(attempts.deadline)
+                yield from self._connect(started + self._timeout)
             if statement.is_guarded and self._options.guard == "strict":
                 local = self._answer(statement)
                 if local is not None:
@@ -168,13 +235,18 @@ class BaseConnection:
             try:
                 if begins:
                     if not transaction.is_open:
-                        yield from self._send(_BEGIN_BY_MODE[self._options.begin], ())
+                        yield from self._send(_BEGIN_BY_MODE[self._begin], ())
                 elif not statement.is_read and transaction.commits(statement):
                     yield Check()
                     commits = True
                 return (yield from self._send(statement, params))
             except Error as error:
+                attempts = attempts or self._attempts(started)
                 yield from self._recover(error, statement, begins, commits, attempts)
+
+    def _attempts(self, started: float) -> Attempts:
+        deadline = started + self._timeout
+        return Attempts(deadline, self._busy_timeout, time.monotonic, random.random)
 
     def _send(self, statement: Statement, params: Sequence[object]) -> Flow[Reply]:
         session = self._session
@@ -188,21 +260,28 @@ class BaseConnection:
                 )
             schema = 1
         if statement.returns_rows:
-            message = encode_sql(_QUERY, statement.encoded, params, schema)
-            names, rows, more = yield from session.query(message)
-            buffer = RowBuffer(names, rows, more)
-            if more:
-                self._streaming = weakref.ref(buffer)
-                if statement.returning:
-                    yield from self._drain()
+            message = encode_sql(_QUERY, statement.encoded, params, schema, self._adapters)
+            part = yield from session.query(message)
+            buffer = RowBuffer(part.names, part.rows, part.more, part.head)
+            if part.more:
+                self._follow(buffer)
+            if statement.returning:
+                yield from self._rest(buffer)
+                self._changes += len(buffer.rows)
+            elif statement.is_guarded:
+                self._keep(statement)
             return Reply(buffer, None)
-        frame = yield from session.call(encode_sql(_EXEC, statement.encoded, params, schema))
+        message = encode_sql(_EXEC, statement.encoded, params, schema, self._adapters)
+        frame = yield from session.call(message)
         if frame.kind != _RESULT:
             raise ProtocolViolation(f"EXEC was answered by a message of type {frame.kind}")
         self._transaction.succeeded(statement)
-        if statement.pragma is not None:
+        if statement.pragma is not None or statement.kind is Kind.SCHEMA:
             self._keep(statement)
-        return Reply(None, decode_result(frame.body))
+        result = decode_result(frame.body)
+        if statement.kind is Kind.WRITE:
+            self._changes += result.rows_affected
+        return Reply(None, result)
 
     def _answer(self, statement: Statement) -> Reply | None:
         pragma = statement.pragma
@@ -234,6 +313,14 @@ class BaseConnection:
             raise
         return reply
 
+    def _script(self, sql: str) -> Flow[None]:
+        """Commit, then run each statement of `sql` as it stands, without implicit BEGIN."""
+        yield from self._commit()
+        for text in split(sql):
+            reply = yield from self._execute(lookup(text), (), implicit=False)
+            if reply.rows is not None and reply.rows.more:
+                yield from self._discard()
+
     # -- after an error
 
     def _recover(
@@ -257,6 +344,7 @@ class BaseConnection:
             transaction.ended()
             if was_open or not attempts.may_retry(raised):
                 raise raised
+            self._tell("retry", f"a statement is repeated after: {raised}")
             return
         if self._session.is_unfinished:
             yield from self._discard()
@@ -292,7 +380,7 @@ class BaseConnection:
     def _commit(self) -> Flow[None]:
         """Commit an open transaction; nothing is sent without one."""
         if self._transaction.state is not TransactionState.IDLE:
-            yield from self._execute(_COMMIT, ())
+            yield from self._perform(_COMMIT, ())
 
     def _rollback(self) -> Flow[None]:
         """Roll back an open transaction; a broken connection has done so already."""
@@ -306,72 +394,3 @@ class BaseConnection:
                 if error.code != 1:  # 1: SQLite had rolled back by itself
                     session.drop()
         self._transaction.ended()
-
-    # -- rows that are still coming
-
-    def _rest(self, buffer: RowBuffer) -> Flow[None]:
-        """Put all parts that are still to come behind the rows of `buffer`."""
-        while buffer.more:
-            yield from self._next_part(buffer)
-
-    def _next_part(self, buffer: RowBuffer) -> Flow[None]:
-        """Put the next part of a result behind the rows of `buffer`."""
-        try:
-            part = yield from self._session.next_part()
-        except Error as error:
-            buffer.more = False
-            self._streaming = None
-            if error.is_disconnect:
-                self._session.drop()
-                self._transaction.lost()
-            elif self._session.is_unfinished:
-                yield from self._discard()
-            raise
-        buffer.rows += part.rows
-        buffer.more = part.more
-        if not part.more:
-            self._streaming = None
-
-    def _drain(self) -> Flow[None]:
-        """Take the rest of a half-read result into its buffer, so that others may use the wire."""
-        buffer = self._streaming() if self._streaming is not None else None
-        if buffer is None:
-            yield from self._discard()
-            return
-        try:
-            yield from self._rest(buffer)
-        except Error as error:
-            buffer.error = error
-
-    def _discard(self) -> Flow[None]:
-        """Give up a half-read result: read a little more, else drop the connection.
-
-        Inside a transaction the connection is worth keeping, so everything is read.
-        """
-        buffer = self._streaming() if self._streaming is not None else None
-        if buffer is not None:
-            buffer.more = False
-        self._streaming = None
-        session = self._session
-        parts = 0
-        while session.is_unfinished:
-            if parts >= _DISCARD_PARTS and not self._transaction.is_open:
-                session.drop()
-                return
-            parts += 1
-            try:
-                yield from session.next_part()
-            except DataError:
-                continue
-            except Error as error:
-                if error.is_disconnect:
-                    session.drop()
-                    self._transaction.lost()
-
-    def _interrupted(self) -> bool:
-        """Called when a flow was left by an exception; True when the socket must be closed."""
-        if self._session.is_unfinished:
-            self._session.drop()
-            self._streaming = None
-            self._transaction.lost()
-        return self._session.state is not State.READY

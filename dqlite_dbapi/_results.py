@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dqlite_dbapi.errors import Error, ProgrammingError
-from dqlite_dbapi.sql import Kind, Statement
+from dqlite_dbapi.errors import Error, NotSupportedError, ProgrammingError
+from dqlite_dbapi.protocol.effects import Flow
+from dqlite_dbapi.protocol.statements import lookup
+from dqlite_dbapi.rowfactory import make_maker
+from dqlite_dbapi.sql import Kind, Statement, bind
 from dqlite_dbapi.wire.responses import Result
-from dqlite_dbapi.wire.rows import Row
+from dqlite_dbapi.wire.rows import Row, type_codes
+
+if TYPE_CHECKING:
+    from dqlite_dbapi._base import BaseConnection
 
 Parameters = Sequence[Any] | Mapping[str, Any]
-Description = tuple[tuple[str, None, None, None, None, None, None], ...]
+Convert = Callable[[Row], Any]
+Description = tuple[tuple[str, int | None, None, None, None, None, None], ...]
 
 
 class RowBuffer:
-    """Rows of one result that have arrived; `more` while the server still sends."""
+    """Rows of one result that have arrived; `more` while the server still sends.
 
-    __slots__ = ("__weakref__", "error", "index", "more", "names", "rows")
+    `rows` are those of the last part, of which the first `index` were given out already; `given`
+    counts all that were.
+    """
 
-    def __init__(self, names: tuple[str, ...], rows: list[Row], more: bool) -> None:
+    __slots__ = ("__weakref__", "error", "given", "head", "index", "more", "names", "rows")
+
+    def __init__(
+        self, names: tuple[str, ...], rows: list[Row], more: bool, head: bytes = b""
+    ) -> None:
         self.names = names
         self.rows = rows
         self.more = more
+        self.head = head
         self.index = 0
+        self.given = 0
         self.error: Error | None = None
 
     @property
@@ -31,22 +46,52 @@ class RowBuffer:
         """True when every row at hand was given out and more are to come."""
         return self.more and self.index >= len(self.rows)
 
-    def take(self, count: int | None = None) -> list[Row]:
-        """Give out up to `count` rows, or all that are at hand, and forget them.
+    @property
+    def codes(self) -> tuple[int, ...] | None:
+        """Type codes of the first row's values, None without rows."""
+        return type_codes(self.head, len(self.names)) if self.head else None
+
+    def extend(self, rows: list[Row]) -> None:
+        """Put the rows of another part behind those not given out yet, and forget the others."""
+        self._clear()
+        if self.rows:
+            self.rows += rows
+        else:
+            self.rows = rows
+
+    def _clear(self) -> None:
+        if self.index:
+            del self.rows[: self.index]
+            self.index = 0
+
+    def take(self, count: int) -> list[Row]:
+        """Give out up to `count` rows of those at hand.
 
         An error that came while the result was read ahead is raised where its rows end.
         """
-        start = self.index
-        if count is None or start + count >= len(self.rows):
-            taken = self.rows[start:] if start else self.rows
-            self.rows = []
-            self.index = 0
-        else:
-            taken = self.rows[start : start + count]
-            self.index = start + count
-        if not taken:
+        taken = self.rows[self.index : self.index + count]
+        self.index += len(taken)
+        self.given += len(taken)
+        if not taken and count:
             self.require_complete()
         return taken
+
+    def take_all(self) -> list[Row]:
+        """Give out all rows at hand and keep none; errors as with `take`."""
+        self.require_complete()
+        self._clear()
+        taken, self.rows = self.rows, []
+        self.given += len(taken)
+        return taken
+
+    def move(self, count: int) -> bool:
+        """Go `count` rows on, or back if negative, within the rows at hand; False if beyond."""
+        target = self.index + count
+        if not 0 <= target <= len(self.rows):
+            return False
+        self.index = target
+        self.given += count
+        return True
 
     def require_complete(self) -> None:
         """Raise the error that came while the result was read ahead, once."""
@@ -65,18 +110,32 @@ class Reply(NamedTuple):
 class BaseCursor:
     """Attributes of PEP 249's cursor and the bookkeeping behind them."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: BaseConnection) -> None:
         self.arraysize = 1
+        self.row_factory: Callable[..., Any] | None = connection.row_factory
+        self._base = connection
         self._rows: RowBuffer | None = None
-        self._description: Description | None = None
+        self._convert: Convert | None = None
+        self._names: tuple[str, ...] | None = None
         self._rowcount = -1
         self._lastrowid: int | None = None
         self._closed = False
 
     @property
     def description(self) -> Description | None:
-        """One 7-tuple a column, of which only the name is known; None without rows (PEP 249)."""
-        return self._description
+        """One 7-tuple a column: its name, the type code of the first row's value, and Nones.
+
+        The code equals PEP 249's type objects; it is None where there are no rows, and the whole
+        is None after a statement without columns.
+        """
+        rows, names = self._rows, self._names
+        if rows is None or names is None:
+            return None
+        codes = rows.codes or (None,) * len(names)
+        return tuple(
+            (name, code, None, None, None, None, None)
+            for name, code in zip(names, codes, strict=True)
+        )
 
     @property
     def rowcount(self) -> int:
@@ -88,6 +147,11 @@ class BaseCursor:
         """Rowid of the last row that this cursor inserted with `execute`; None before."""
         return self._lastrowid
 
+    @property
+    def rownumber(self) -> int | None:
+        """Number of the row that is fetched next, from 0; None without a result (PEP 249)."""
+        return None if self._rows is None else self._rows.given
+
     def setinputsizes(self, sizes: Sequence[Any], /) -> None:
         """Does nothing (PEP 249 allows that)."""
 
@@ -97,6 +161,7 @@ class BaseCursor:
     def _require_open(self) -> None:
         if self._closed:
             raise ProgrammingError("Cannot operate on a closed cursor.")
+        self._base._require_open()
 
     def _require_rows(self) -> RowBuffer:
         self._require_open()
@@ -104,9 +169,17 @@ class BaseCursor:
             raise ProgrammingError("the last statement gave no rows, or none was executed")
         return self._rows
 
+    def _prepare(self, sql: str, parameters: Parameters) -> tuple[Statement, Sequence[object]]:
+        self._require_open()
+        statement = lookup(sql)
+        values = bind(statement, parameters)
+        self._forget()
+        return statement, values
+
     def _forget(self) -> None:
         self._rows = None
-        self._description = None
+        self._names = None
+        self._convert = None
         self._rowcount = -1
 
     def _accept(self, statement: Statement, reply: Reply) -> None:
@@ -114,12 +187,54 @@ class BaseCursor:
         if rows is not None:
             if rows.names:
                 self._rows = rows
-                self._description = tuple(
-                    (name, None, None, None, None, None, None) for name in rows.names
-                )
+                self._names, self._convert = self._base._conversion(rows)
+                maker = make_maker(self.row_factory, self, self._names)
+                self._convert = _chained(self._convert, maker)
             if statement.returning:
                 self._rowcount = len(rows.rows)
         elif result is not None and statement.kind is Kind.WRITE:
             self._rowcount = result.rows_affected
             if statement.inserts and result.rows_affected:
                 self._lastrowid = result.last_insert_id
+
+    def _many(self, sql: str, parameters: Iterable[Parameters]) -> Flow[None]:
+        """Run an INSERT, UPDATE or DELETE once for each item and sum up `rowcount`."""
+        self._require_open()
+        statement = lookup(sql)
+        if statement.kind is not Kind.WRITE or statement.returning:
+            raise ProgrammingError("executemany() can only execute DML statements without rows.")
+        self._forget()
+        base = self._base
+        total = 0
+        for item in parameters:
+            values = bind(statement, item)
+            _, result = yield from base._perform(statement, values)
+            if result is not None:
+                total += result.rows_affected
+        self._rowcount = total
+
+    def _made(self, rows: list[Row]) -> list[Any]:
+        convert = self._convert
+        return rows if convert is None else [convert(row) for row in rows]
+
+    def _distance(self, rows: RowBuffer, value: int, mode: str) -> int:
+        """Rows to go on (or back) for `scroll`; `ProgrammingError` for another mode."""
+        if mode not in ("relative", "absolute"):
+            raise ProgrammingError(f"scroll mode {mode!r} is neither 'relative' nor 'absolute'")
+        return value - rows.given if mode == "absolute" else value
+
+    @staticmethod
+    def _out_of_range(rows: RowBuffer, distance: int) -> Exception:
+        target = rows.given + distance
+        if 0 <= target < rows.given:
+            return NotSupportedError(
+                f"row {target} was given out and is no longer held",
+                hint="only the rows of the part that is being fetched can be gone back to",
+            )
+        return IndexError(f"row {target} is outside of the result")
+
+
+def _chained(first: Convert | None, then: Convert | None) -> Convert | None:
+    if first is None or then is None:
+        return first or then
+    return lambda row: then(first(row))

@@ -4,59 +4,62 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from dqlite_dbapi import errors
 from dqlite_dbapi._base import BaseConnection
-from dqlite_dbapi._results import Parameters, RowBuffer
+from dqlite_dbapi._results import Parameters, Reply, RowBuffer
 from dqlite_dbapi._sync import SyncIO
 from dqlite_dbapi.cursor import Cursor
-from dqlite_dbapi.options import Options, parse
+from dqlite_dbapi.options import Options, check_autocommit, check_isolation_level, parse
 from dqlite_dbapi.protocol.effects import Flow
 from dqlite_dbapi.protocol.session import State
+from dqlite_dbapi.rowfactory import RowFactory
+from dqlite_dbapi.sql import Statement
+from dqlite_dbapi.tls import from_options
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-class Connection(BaseConnection):
+class Connection(BaseConnection, Generic[R]):
     """A connection to one database, kept at the cluster's leader through failovers (PEP 249).
 
     Threads may share it; it runs one statement at a time. As a context manager it commits, or
-    rolls back after an exception, and stays open, as `sqlite3` does.
+    rolls back after an exception, and stays open, as `sqlite3` does. `R` is what a row becomes.
     """
-
-    Warning = errors.Warning
-    Error = errors.Error
-    InterfaceError = errors.InterfaceError
-    DatabaseError = errors.DatabaseError
-    DataError = errors.DataError
-    OperationalError = errors.OperationalError
-    IntegrityError = errors.IntegrityError
-    InternalError = errors.InternalError
-    ProgrammingError = errors.ProgrammingError
-    NotSupportedError = errors.NotSupportedError
 
     def __init__(self, options: Options) -> None:
         """Find the leader within `connect_timeout`; `NoLeader` names each member's reason."""
         super().__init__(options)
         self._lock = threading.RLock()
-        self._io = SyncIO()
+        self._io = SyncIO(
+            tls=from_options(options),
+            keepalive=options.keepalive,
+            user_timeout=options.tcp_user_timeout,
+        )
         self._run(self._connect(time.monotonic() + options.connect_timeout))
 
-    def cursor(self) -> Cursor:
+    def cursor(self) -> Cursor[R]:
         """A new cursor on this connection."""
         self._require_open()
         return Cursor(self)
 
-    def execute(self, sql: str, parameters: Parameters = (), /) -> Cursor:
+    def execute(
+        self, sql: str, parameters: Parameters = (), /, *, consistency: str | None = None
+    ) -> Cursor[R]:
         """Run one statement on a new cursor and return that (as `sqlite3`)."""
-        return self.cursor().execute(sql, parameters)
+        return self.cursor().execute(sql, parameters, consistency=consistency)
 
-    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Cursor:
+    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Cursor[R]:
         """Run a statement for each item on a new cursor and return that (as `sqlite3`)."""
         return self.cursor().executemany(sql, parameters)
+
+    def executescript(self, script: str, /) -> Cursor[R]:
+        """Run a script on a new cursor and return that (as `sqlite3`)."""
+        return self.cursor().executescript(script)
 
     def commit(self) -> None:
         """Commit the open transaction, if there is one.
@@ -72,22 +75,61 @@ class Connection(BaseConnection):
 
     @property
     def autocommit(self) -> bool:
-        """True: each statement is its own transaction. Setting it commits an open transaction."""
+        """True: each statement is its own transaction. Setting it to True commits an open one."""
         return self._autocommit
 
     @autocommit.setter
-    def autocommit(self, value: bool) -> None:
-        if value:
+    def autocommit(self, value: bool | int) -> None:
+        wanted = check_autocommit(value)
+        if wanted:
             self.commit()
-        self._autocommit = bool(value)
+        self._autocommit = wanted
+
+    @property
+    def isolation_level(self) -> str | None:
+        """`sqlite3`'s name for how transactions begin: None is autocommit, else the mode of BEGIN.
+
+        Setting it to None commits an open transaction.
+        """
+        return None if self._autocommit else self._isolation_level
+
+    @isolation_level.setter
+    def isolation_level(self, level: str | None) -> None:
+        checked = check_isolation_level(level)
+        if checked is None:
+            self.commit()
+        self._apply_isolation_level(checked)
+
+    def interrupt(self) -> None:
+        """Same as `cancel`, under the name that `sqlite3` uses."""
+        self.cancel()
+
+    def cancel(self) -> None:
+        """Make the call that runs in another thread fail at once; may be called from any thread.
+
+        It ends with `Interrupted`, or with `CommitUnknown` where a write may still be applied. The
+        server cannot be interrupted (wire-protocol 6.3), so the socket is dropped; the connection
+        reconnects when it is used again.
+        """
+        self._io.cancel()
+
+    def iterdump(self) -> Iterator[str]:
+        """The committed content as SQL text, statement by statement (as `sqlite3`).
+
+        A copy of the database is fetched and held in memory meanwhile.
+        """
+        from dqlite_dbapi.snapshot import iterdump
+
+        return iterdump(self)
 
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back. May be repeated."""
         self._closed = True
         self._session.to(State.CLOSED)
         self._io.close()
+        self._forget_snapshot()
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Connection[R]:
         return self
 
     def __exit__(
@@ -110,8 +152,8 @@ class Connection(BaseConnection):
         try:
             self._require_open()
             return self._io.run(flow)
-        except BaseException:
-            if self._interrupted():
+        except BaseException as error:
+            if self._interrupted(anywhere=not isinstance(error, Exception)):
                 self._io.close()
             raise
         finally:
@@ -129,10 +171,32 @@ class Connection(BaseConnection):
                 if rows.more:
                     self._run(self._discard())
 
+    def _stale(self, statement: Statement, values: Sequence[object]) -> Reply:
+        """Answer a read from a snapshot of any member, at most `staleness` seconds old."""
+        raise NotImplementedError
 
+
+@overload
 def connect(
-    target: str | Iterable[str] | None = None, database: str | None = None, **options: object
-) -> Connection:
+    target: str | Iterable[str] | Options | None = None,
+    database: str | None = None,
+    *,
+    row_factory: RowFactory[R],
+    **options: object,
+) -> Connection[R]: ...
+@overload
+def connect(
+    target: str | Iterable[str] | Options | None = None,
+    database: str | None = None,
+    *,
+    row_factory: None = None,
+    **options: object,
+) -> Connection[tuple[Any, ...]]: ...
+def connect(
+    target: str | Iterable[str] | Options | None = None,
+    database: str | None = None,
+    **options: object,
+) -> Connection[Any]:
     """Connect to the leader of the cluster that `target` names.
 
     `target`: `dqlite://h1:9001,h2:9001/db?option=value`, `h1:9001,h2:9001` or a list of addresses;

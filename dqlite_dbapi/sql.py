@@ -56,6 +56,11 @@ class Statement(NamedTuple):
     is_guarded: bool  # the guard has to look at it
 
     @property
+    def text(self) -> str:
+        """The statement's text."""
+        return self.encoded.rstrip(b"\0").decode()
+
+    @property
     def inserts(self) -> bool:
         """True for INSERT and REPLACE, after which the last rowid has a meaning."""
         return self.verb in ("INSERT", "REPLACE")
@@ -265,7 +270,7 @@ def _parameters(tokens: list[_Token]) -> tuple[int, tuple[str | None, ...]]:
     return highest, tuple(slots.get(number) for number in range(1, highest + 1))
 
 
-_MAX_SLOTS = 32766  # SQLITE_MAX_VARIABLE_NUMBER
+_MAX_SLOTS = 250_000  # SQLITE_MAX_VARIABLE_NUMBER of Debian; where it is less, the server refuses
 
 
 def bind(statement: Statement, params: Sequence[object] | Mapping[str, object]) -> Sequence[object]:
@@ -284,13 +289,14 @@ def bind(statement: Statement, params: Sequence[object] | Mapping[str, object]) 
         raise ProgrammingError(
             f"the statement has {statement.slots} parameters and {len(params)} values were given"
         )
-    return params
+    return params if isinstance(params, (tuple, list)) else [params[n] for n in range(len(params))]
 
 
 def _bind_names(statement: Statement, params: Mapping[str, object]) -> list[object]:
     if None in statement.names:
         raise ProgrammingError("a mapping was given, but the statement has parameters without name")
-    missing = [name for name in statement.names if name not in params]
-    if missing:
-        raise ProgrammingError(f"no value was given for the parameter {missing[0]!r}")
-    return [params[name] for name in statement.names if name is not None]
+    try:
+        return [params[name] for name in statement.names if name is not None]
+    except LookupError as error:
+        missing = error.args[0] if error.args else ""
+        raise ProgrammingError(f"no value was given for the parameter {missing!r}") from None

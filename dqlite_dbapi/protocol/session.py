@@ -54,11 +54,15 @@ _NEXT = {
 
 
 class RowPart(NamedTuple):
-    """Rows of one ROWS message; `more` when the server sends another part by itself."""
+    """Rows of one ROWS message; `more` when the server sends another part by itself.
+
+    `head`: the type codes of the first row as they stood on the wire, empty without rows.
+    """
 
     names: tuple[str, ...]
     rows: list[rows.Row]
     more: bool
+    head: bytes
 
 
 class Session:
@@ -171,7 +175,9 @@ class Session:
                 address=self.address,
                 hint="the column names are too long together; give the columns short aliases",
             )
-        return RowPart(names, found, more)
+        start = len(self._header)
+        head = body[start : start + (len(names) + 1 >> 1)] if found else b""
+        return RowPart(names, found, more, head)
 
     def open(self, database: str | None, setup: Sequence[bytes] = ()) -> Flow[None]:
         """Greet the member, and with `database` open it there, all in one flight.
