@@ -1,4 +1,4 @@
-"""Connections to the session's clusters, each to a database of its own."""
+"""Both drivers, and connections of theirs to the session's clusters, each to its own database."""
 
 from __future__ import annotations
 
@@ -7,15 +7,36 @@ from contextlib import ExitStack
 import pytest
 
 import dqlite_dbapi
+import dqlite_dbapi.aio
+from tests.support.twins import LoopThread
+
+
+@pytest.fixture(scope="session")
+def loop_thread():
+    with LoopThread() as loop:
+        yield loop
+
+
+@pytest.fixture(params=["sync", "aio"])
+def driver_connect(request):
+    """`connect()` of the sync driver, and of the asyncio one behind a blocking facade."""
+    if request.param == "sync":
+        return dqlite_dbapi.connect
+    loop = request.getfixturevalue("loop_thread")
+
+    def connect(*args, **options):
+        return loop.call(dqlite_dbapi.aio.connect, *args, **options)
+
+    return connect
 
 
 @pytest.fixture
-def connect(single, database):
+def connect(driver_connect, single, database):
     """Open connections to one database of a single member; all are closed at the end."""
     with ExitStack() as stack:
 
         def open_one(**options):
-            connection = dqlite_dbapi.connect(single.addresses, database, **options)
+            connection = driver_connect(single.addresses, database, **options)
             stack.callback(connection.close)
             return connection
 

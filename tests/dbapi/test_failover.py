@@ -19,11 +19,11 @@ def victims():
 
 
 @pytest.fixture
-def connect(victims, database):
+def connect(driver_connect, victims, database):
     opened = []
 
     def open_one(addresses=None, **options):
-        connection = dqlite_dbapi.connect(addresses or victims.addresses, database, **options)
+        connection = driver_connect(addresses or victims.addresses, database, **options)
         opened.append(connection)
         return connection
 

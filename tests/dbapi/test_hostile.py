@@ -67,9 +67,9 @@ BAD_ANSWERS = {
 
 @pytest.mark.parametrize("answer", BAD_ANSWERS.values(), ids=list(BAD_ANSWERS))
 @pytest.mark.parametrize("sql", ["SELECT 1", "DELETE FROM t"])
-def test_bad_answers(answer, sql, database):
+def test_bad_answers(answer, sql, database, driver_connect):
     with FakeServer(after_greeting(answer)) as server:
-        connection = dqlite_dbapi.connect(server.address, database, timeout=0.5, autocommit=True)
+        connection = driver_connect(server.address, database, timeout=0.5, autocommit=True)
         start = time.monotonic()
         with pytest.raises(Error) as caught:
             connection.execute(sql)
@@ -92,19 +92,19 @@ def test_bad_answers(answer, sql, database):
     ],
     ids=["columns", "names", "value type", "blob size", "no marker"],
 )  # fmt: skip
-def test_bad_rows(body, kind, database):
+def test_bad_rows(body, kind, database, driver_connect):
     with FakeServer(after_greeting(lambda c: c.sendall(message(7, body)))) as server:
-        connection = dqlite_dbapi.connect(server.address, database, timeout=1)
+        connection = driver_connect(server.address, database, timeout=1)
         with pytest.raises(kind):
             connection.execute("SELECT 1")
         connection.close()
 
 
-def test_a_failure_behind_partial_rows_is_understood(database):
+def test_a_failure_behind_partial_rows_is_understood(database, driver_connect):
     body = struct.pack("<Q", 1) + text("a") + failure(5, "database is locked")[8:]
     reply = rows(PART) + message(0, body)
     with FakeServer(after_greeting(lambda c: c.sendall(reply))) as server:
-        connection = dqlite_dbapi.connect(server.address, database, timeout=1)
+        connection = driver_connect(server.address, database, timeout=1)
         cursor = connection.execute("SELECT 1")
         assert cursor.fetchone() == (5,)
         with pytest.raises(dqlite_dbapi.Busy):
@@ -122,18 +122,18 @@ BAD_GREETINGS = {
 
 
 @pytest.mark.parametrize("script", BAD_GREETINGS.values(), ids=list(BAD_GREETINGS))
-def test_peers_that_are_no_members(script, database):
+def test_peers_that_are_no_members(script, database, driver_connect):
     with FakeServer(script) as server:
         start = time.monotonic()
         with pytest.raises(NoLeader) as caught:
-            dqlite_dbapi.connect(server.address, database, connect_timeout=0.7)
+            driver_connect(server.address, database, connect_timeout=0.7)
         assert time.monotonic() - start < 5
         assert server.address in str(caught.value)
 
 
-def test_a_member_that_does_not_answer_a_write_leaves_it_unknown(database):
+def test_a_member_that_does_not_answer_a_write_leaves_it_unknown(database, driver_connect):
     with FakeServer(after_greeting(lambda c: None)) as server:
-        connection = dqlite_dbapi.connect(server.address, database, timeout=0.3, autocommit=True)
+        connection = driver_connect(server.address, database, timeout=0.3, autocommit=True)
         with pytest.raises(CommitUnknown):
             connection.execute("DELETE FROM t")
         with pytest.raises((Timeout, NoLeader)):

@@ -1,0 +1,399 @@
+"""The asyncio runner: the only file of the asyncio driver that touches a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from dqlite_dbapi._sockets import leave_to_parent, tune, unreachable
+from dqlite_dbapi.errors import ConnectionLost, Error, Interrupted, Timeout
+from dqlite_dbapi.options import split_address
+from dqlite_dbapi.protocol.effects import (
+    Check,
+    Effect,
+    Flow,
+    Limit,
+    Open,
+    Race,
+    RaceResult,
+    Sleep,
+)
+from dqlite_dbapi.tls import TLS
+
+T = TypeVar("T")
+_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+#: Bytes that may wait for the program before the member is made to wait.
+_READ_AHEAD = 1 << 20
+_TURNS = 8
+
+
+class _Wire(asyncio.Protocol):
+    """Turns asyncio's callbacks into one future at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._waiter: asyncio.Future[bytes] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._paused = False
+        self._transport: asyncio.Transport
+        self.quickack: Callable[[], None] | None = None
+        self.lost: Error | None = None
+        self.explain: Callable[[Exception | None], Error] = _lost
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio)."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand a chunk to whoever waits, else keep it (asyncio)."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            self._waiter = None
+            waiter.set_result(data)
+            return
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._size > _READ_AHEAD and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Close: a member that has shut down its side answers no more (asyncio)."""
+        self.fail(self.explain(None))
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass the reason on (asyncio)."""
+        self.fail(self.explain(exc))
+
+    def pause_writing(self) -> None:
+        """The socket is full (asyncio)."""
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """The socket takes more (asyncio)."""
+        waiter, self._writable = self._writable, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def fail(self, error: Error) -> None:
+        """Fail whoever waits, now and later; the first reason stays."""
+        self.lost = self.lost or error
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(self.lost)
+        self.resume_writing()
+
+    def send(self, message: bytes) -> None:
+        """Write without waiting; raises the reason if the connection is lost."""
+        if self.lost is not None:
+            raise self.lost
+        self._transport.write(message)
+
+    def receive(self) -> asyncio.Future[bytes]:
+        """The next chunk, as a future."""
+        waiter: asyncio.Future[bytes] = self._loop.create_future()
+        if self._chunks:
+            waiter.set_result(b"".join(self._chunks))
+            self._chunks.clear()
+            self._size = 0
+            if self._paused:
+                self._paused = False
+                self._transport.resume_reading()
+        elif self.lost is not None:
+            waiter.set_exception(self.lost)
+        else:
+            self._waiter = waiter
+        return waiter
+
+    @property
+    def drained(self) -> asyncio.Future[None] | None:
+        """Something to wait for before more is written, None if nothing."""
+        return self._writable
+
+    @property
+    def is_idle(self) -> bool:
+        """True while nothing has come that nobody asked for."""
+        return not self._chunks and self.lost is None
+
+
+class AsyncIO:
+    """Runs flows on one asyncio transport at a time; one flow at a time."""
+
+    def __init__(
+        self, tls: TLS | None = None, *, keepalive: float = 15.0, user_timeout: float = 30.0
+    ) -> None:
+        """With `tls` nothing is sent plainly.
+
+        Seconds of silence before a keep-alive probe, and for data that is not acknowledged.
+        """
+        self._transport: asyncio.Transport | None = None
+        self._wire: _Wire | None = None
+        self._address = ""
+        self._limit = 0.0
+        self._tls = tls
+        self._keepalive = keepalive
+        self._user_timeout = user_timeout
+        self._waiting: asyncio.Future[Any] | None = None
+        self._is_cancelled = False
+        leave_to_parent(self)
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Drive `flow` to its end; returns its value or raises its exception."""
+        answer: Any = None
+        failure: Error | None = None
+        self._is_cancelled = False
+        try:
+            while True:
+                effect = flow.throw(failure) if failure is not None else flow.send(answer)
+                failure = None
+                try:
+                    if effect.__class__ is bytes:
+                        answer = await self._exchange(effect)
+                    else:
+                        answer = await self._perform(effect)
+                except Error as error:
+                    failure = error
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Drop the transport, if there is one."""
+        transport, self._transport = self._transport, None
+        self._wire = None
+        if transport is not None:
+            transport.abort()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the socket. The loop's poller still belongs to the parent.
+
+        So the transport is neither closed nor forgotten; its descriptor then leads nowhere.
+        """
+        transport, self._transport = self._transport, None
+        self._wire = None
+        if transport is not None and not transport.is_closing():
+            _inherited.append(transport)
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, transport.get_extra_info("socket").fileno(), inheritable=False)
+            os.close(nowhere)
+
+    def cancel(self) -> None:
+        """Make the flow that is running fail with `Interrupted`; from the loop's own thread."""
+        self._is_cancelled = True
+        waiting = self._waiting
+        if isinstance(waiting, asyncio.Task):
+            waiting.cancel()
+        elif waiting is not None and not waiting.done():
+            waiting.set_exception(self._interruption())
+
+    def _interruption(self) -> Interrupted:
+        return Interrupted("the call was cancelled", address=self._address)
+
+    async def _exchange(self, message: Any) -> bytes:
+        wire = self._wire
+        if wire is None:
+            raise ConnectionLost("the connection is closed", address=self._address)
+        try:
+            if message:
+                wire.send(message)
+                if wire.drained is not None:
+                    await self._bounded(wire.drained)
+            elif wire.quickack is not None:
+                wire.quickack()
+            return await self._bounded(wire.receive())
+        except Error as error:
+            self.close()
+            if error.address is None:
+                error = type(error)(error.message, address=self._address)
+            raise error from None
+
+    async def _bounded(self, future: asyncio.Future[T]) -> T:
+        """Wait for `future` as long as an exchange may take."""
+        if future.done():
+            return future.result()
+        if self._is_cancelled:
+            raise self._interruption()
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._limit, self._late, future)
+        self._waiting = future
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            self._waiting = None
+
+    def _late(self, future: asyncio.Future[Any]) -> None:
+        if not future.done():
+            reason = f"no answer within {self._limit:g} s"
+            future.set_exception(Timeout(reason, address=self._address))
+
+    async def _perform(self, effect: Effect) -> Any:
+        if isinstance(effect, Open):
+            await self._open(effect.address, effect.timeout)
+        elif isinstance(effect, Limit):
+            self._limit = effect.seconds
+            if self._wire is not None:  # whoever sets a limit has read the first answers
+                self._wire.explain = _lost
+        elif isinstance(effect, Check):
+            await self._check()
+        elif isinstance(effect, Sleep):
+            await self._sleep(effect.seconds)
+        elif isinstance(effect, Race):
+            return await self._race(effect)
+        else:
+            raise TypeError(f"a flow yielded {effect!r}")
+        return None
+
+    async def _open(self, address: str, timeout: float) -> None:
+        self.close()
+        self._address = address
+        self._limit = timeout
+        loop = asyncio.get_running_loop()
+        connecting = asyncio.ensure_future(self._dial(loop, address))
+        self._waiting = connecting
+        try:
+            done, _ = await asyncio.wait({connecting}, timeout=timeout)
+            if self._is_cancelled:
+                raise self._interruption()
+            if not done:
+                raise Timeout(f"no connection within {timeout:g} s", address=address)
+            self._transport, self._wire = connecting.result()
+        except BaseException:
+            connecting.cancel()
+            connecting.add_done_callback(_abandon)
+            raise
+        finally:
+            self._waiting = None
+
+    async def _dial(
+        self, loop: asyncio.AbstractEventLoop, address: str
+    ) -> tuple[asyncio.Transport, _Wire]:
+        options: dict[str, Any] = {}
+        tls = self._tls
+        if tls is not None:
+            options = {"ssl": tls.context, "server_hostname": tls.name_for(address)}
+        try:
+            if address.startswith("@"):
+                path = "\0" + address[1:]
+                made = await loop.create_unix_connection(lambda: _Wire(loop), path, **options)
+            else:
+                host, port = split_address(address)
+                made = await loop.create_connection(lambda: _Wire(loop), host, port, **options)
+        except (OSError, ValueError) as error:
+            if tls is not None and tls.is_handshake(error):
+                raise tls.failure(error, address) from None
+            raise unreachable(error, address) from None
+        transport, wire = made
+        if tls is not None:
+            wire.explain = partial(tls.failure, address=address)
+        if not address.startswith("@"):
+            connected = transport.get_extra_info("socket")
+            tune(connected, self._keepalive, self._user_timeout)
+            if _QUICKACK is not None:
+                wire.quickack = partial(connected.setsockopt, socket.IPPROTO_TCP, _QUICKACK, 1)
+        return transport, wire
+
+    async def _check(self) -> None:
+        """A readable socket between two requests is one that the member has closed.
+
+        Under TLS it may be session tickets, which the loop takes if it is given a turn.
+        """
+        wire, transport = self._wire, self._transport
+        if wire is None or transport is None:
+            raise ConnectionLost("the connection is closed", address=self._address)
+        poll = select.poll()
+        poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        for _ in range(_TURNS):
+            if not wire.is_idle or transport.is_closing():
+                break
+            if not poll.poll(0):
+                return
+            if self._tls is None:
+                break
+            await asyncio.sleep(0)
+        self.close()
+        raise ConnectionLost("the member closed the connection", address=self._address)
+
+    async def _sleep(self, seconds: float) -> None:
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting = waiting
+        timer = asyncio.get_running_loop().call_later(seconds, _wake, waiting)
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+            self._waiting = None
+
+    async def _race(self, race: Race) -> RaceResult:
+        """Run the flows as tasks, adopt the winner's transport and stop the others."""
+        gate = asyncio.Semaphore(race.width)
+        runners = [self._sibling() for _ in race.flows]
+        errors: dict[AsyncIO, Error] = {}
+
+        async def compete(runner: AsyncIO, flow: Callable[[], Flow[Any]]) -> tuple[AsyncIO, Any]:
+            async with gate:
+                try:
+                    return runner, await runner.run(flow())
+                except Error as error:
+                    errors[runner] = error
+                    return runner, None
+
+        pending = {
+            asyncio.ensure_future(compete(runner, flow))
+            for runner, flow in zip(runners, race.flows, strict=True)
+        }
+        stop: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting = stop
+        try:
+            while pending:
+                done, _ = await asyncio.wait({*pending, stop}, return_when=asyncio.FIRST_COMPLETED)
+                if stop in done:
+                    stop.result()
+                pending -= done
+                for task in done:
+                    runner, value = task.result()
+                    if runner not in errors:
+                        self._adopt(runner)
+                        return RaceResult(value, ())
+        finally:
+            self._waiting = None
+            stop.cancel()
+            for task in pending:
+                task.cancel()
+            for runner in runners:
+                runner.close()
+        return RaceResult(None, tuple(errors[runner] for runner in runners))
+
+    def _sibling(self) -> AsyncIO:
+        return AsyncIO(self._tls, keepalive=self._keepalive, user_timeout=self._user_timeout)
+
+    def _adopt(self, winner: AsyncIO) -> None:
+        self.close()
+        self._transport, winner._transport = winner._transport, None
+        self._wire, winner._wire = winner._wire, None
+        self._address, self._limit = winner._address, winner._limit
+
+
+def _abandon(dialled: asyncio.Future[tuple[asyncio.Transport, _Wire]]) -> None:
+    """Close a connection that nobody waits for any more."""
+    if not dialled.cancelled() and dialled.exception() is None:
+        dialled.result()[0].abort()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _lost(error: Exception | None) -> Error:
+    return ConnectionLost(str(error) if error else "the member closed the connection")
+
+
+_inherited: list[asyncio.Transport] = []

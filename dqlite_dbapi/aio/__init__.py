@@ -1,0 +1,8 @@
+"""The asyncio twin of `dqlite_dbapi`: the same names with `Async`, the same behaviour."""
+
+from __future__ import annotations
+
+from dqlite_dbapi.aio.connection import AsyncConnection, connect
+from dqlite_dbapi.aio.cursor import AsyncCursor
+
+__all__ = ["AsyncConnection", "AsyncCursor", "connect"]
