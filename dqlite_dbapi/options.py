@@ -108,7 +108,7 @@ def parse(
     if not addresses and values.get("node_store") is None:
         cluster = os.environ.get("DQLITE_CLUSTER") or f"127.0.0.1:{DEFAULT_PORT}"
         addresses = _split_hosts(cluster)
-    _settle_transactions(values, given.keys() if isinstance(target, Options) else ())
+    _settle_transactions(values, keywords if isinstance(target, Options) else given)
     return Options(
         addresses=tuple(dict.fromkeys(parse_address(address) for address in addresses)),
         database=check_database(database or DEFAULT_DATABASE),
@@ -316,12 +316,12 @@ def _convert(name: str, value: object) -> Any:
         raise InterfaceError(f"option {name} is {shown}; it takes {expected}") from None
 
 
-def _settle_transactions(values: dict[str, Any], inherited: Iterable[str]) -> None:
-    """Let `isolation_level` decide `begin` and `autocommit`, which sqlite3 does not have."""
-    if "isolation_level" not in values or "isolation_level" in inherited:
+def _settle_transactions(values: dict[str, Any], explicit: Mapping[str, object]) -> None:
+    """Let an explicit `isolation_level` decide `begin` and `autocommit`, unless they are too."""
+    if "isolation_level" not in explicit:
         return
     level = values["isolation_level"]
-    if level is None:
-        values.setdefault("autocommit", True)
-    elif level:
-        values.setdefault("begin", level.lower())
+    if "autocommit" not in explicit:
+        values["autocommit"] = level is None
+    if level and "begin" not in explicit:
+        values["begin"] = level.lower()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +103,46 @@ def test_database_names_that_crash_members(name):
 def test_options_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         parse("h").timeout = 3
+
+
+def test_every_option_is_documented():
+    page = Path(__file__).parents[2] / "docs" / "reference" / "options.md"
+    listed = set(re.findall(r"`(\w+)`", page.read_text(encoding="utf-8")))
+    assert {field.name for field in dataclasses.fields(Options)} <= listed
+
+
+@pytest.mark.parametrize("name", ["events", "row_factory"])
+def test_functions_do_not_come_from_a_url(name):
+    with pytest.raises(InterfaceError):
+        parse(f"dqlite://h/d?{name}=print")
+    assert getattr(parse("h", **{name: print}), name) is print
+
+
+def test_secrets_are_not_shown():
+    options = parse("h", tls_key="/etc/key.pem", tls_key_password="hunter2")
+    assert "hunter2" not in repr(options)
+    with pytest.raises(InterfaceError) as caught:
+        parse("h", tls_key_pasword="hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_options_may_be_the_target():
+    options = parse("dqlite://h1/app?timeout=3", isolation_level="immediate")
+    assert parse(options) == options
+    assert parse(options, "other", timeout=4) == dataclasses.replace(
+        options, database="other", timeout=4.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "begin", "autocommit"),
+    [
+        ({"isolation_level": None}, "deferred", True),
+        ({"isolation_level": "IMMEDIATE"}, "immediate", False),
+        ({"isolation_level": ""}, "deferred", False),
+        ({"autocommit": -1}, "deferred", False),
+    ],
+)
+def test_isolation_level_decides_begin_and_autocommit(given, begin, autocommit):
+    for options in (parse("h", **given), parse(parse("h"), **given)):
+        assert (options.begin, options.autocommit) == (begin, autocommit)
