@@ -112,7 +112,7 @@ class BaseCursor:
 
     def __init__(self, connection: BaseConnection) -> None:
         self.arraysize = 1
-        self.row_factory: Callable[..., Any] | None = connection.row_factory
+        self._row_factory: Callable[..., Any] | None = connection.row_factory
         self._base = connection
         self._rows: RowBuffer | None = None
         self._convert: Convert | None = None
@@ -120,6 +120,17 @@ class BaseCursor:
         self._rowcount = -1
         self._lastrowid: int | None = None
         self._closed = False
+
+    @property
+    def row_factory(self) -> Callable[..., Any] | None:
+        """What the rows that are fetched from now on become; None leaves them tuples."""
+        return self._row_factory
+
+    @row_factory.setter
+    def row_factory(self, factory: Callable[..., Any] | None) -> None:
+        self._row_factory = factory
+        if self._rows is not None:
+            self._plan(self._rows)
 
     @property
     def description(self) -> Description | None:
@@ -187,15 +198,17 @@ class BaseCursor:
         if rows is not None:
             if rows.names:
                 self._rows = rows
-                self._names, self._convert = self._base._conversion(rows)
-                maker = make_maker(self.row_factory, self, self._names)
-                self._convert = _chained(self._convert, maker)
+                self._plan(rows)
             if statement.returning:
                 self._rowcount = len(rows.rows)
         elif result is not None and statement.kind is Kind.WRITE:
             self._rowcount = result.rows_affected
             if statement.inserts and result.rows_affected:
                 self._lastrowid = result.last_insert_id
+
+    def _plan(self, rows: RowBuffer) -> None:
+        self._names, convert = self._base._conversion(rows)
+        self._convert = _chained(convert, make_maker(self._row_factory, self, self._names))
 
     def _many(self, sql: str, parameters: Iterable[Parameters]) -> Flow[None]:
         """Run an INSERT, UPDATE or DELETE once for each item and sum up `rowcount`."""

@@ -33,7 +33,10 @@ class AsyncCursor(BaseCursor, Generic[R]):
         statement, values = self._prepare(sql, parameters)
         connection = self._connection
         if (consistency or connection._consistency) == "stale" and statement.is_read:
-            self._accept(statement, await connection._stale(statement, values))
+            self._accept(
+                statement,
+                await connection._stale(statement, self._base._adapters.adapt_all(values)),
+            )
         else:
             flow = connection._perform(statement, values, consistency)
             self._accept(statement, await connection._run(flow))
