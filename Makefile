@@ -6,7 +6,7 @@ export PYTHON VENV
 run := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench docs wheel check clean ready-test ready-dev
+.PHONY: help demo test faults lint types bench docs wheel check clean ready-test ready-dev
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -16,6 +16,9 @@ demo: ready-test ## a cluster that loses its leader, in under a minute (KEEP=1: 
 
 test: ready-test ## every test, against clusters of the installed engine
 	@$(run) -m pytest $(ARGS)
+
+faults: ready-test ## long trials on clusters that lose and freeze members (not part of test)
+	@$(run) -m pytest tests/faults -s -p no:randomly $(ARGS)
 
 lint: ready-dev ## ruff: rules and format
 	@$(run) -m ruff check .

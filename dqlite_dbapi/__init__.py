@@ -31,6 +31,7 @@ from dqlite_dbapi.errors import (
     Warning,  # noqa: A004 - the name is PEP 249's
 )
 from dqlite_dbapi.options import LEGACY_TRANSACTION_CONTROL, Event, Options
+from dqlite_dbapi.retry import run_transaction, was_applied
 from dqlite_dbapi.rowfactory import (
     Row,
     RowFactory,
@@ -129,9 +130,11 @@ __all__ = [
     "dict_row",
     "namedtuple_row",
     "paramstyle",
+    "run_transaction",
     "scalar_row",
     "sqlite_version",
     "sqlite_version_info",
     "threadsafety",
     "tuple_row",
+    "was_applied",
 ]
