@@ -31,6 +31,7 @@ from dqlite_dbapi.errors import (
     Warning,  # noqa: A004 - the name is PEP 249's
 )
 from dqlite_dbapi.options import LEGACY_TRANSACTION_CONTROL, Event, Options
+from dqlite_dbapi.pool import ConnectionPool
 from dqlite_dbapi.retry import run_transaction, was_applied
 from dqlite_dbapi.rowfactory import (
     Row,
@@ -90,6 +91,7 @@ __all__ = [
     "Connection",
     "ConnectionClosed",
     "ConnectionLost",
+    "ConnectionPool",
     "Cursor",
     "DataError",
     "DatabaseError",

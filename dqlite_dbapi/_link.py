@@ -10,7 +10,7 @@ import weakref
 from typing import NamedTuple
 
 from dqlite_dbapi._results import RowBuffer
-from dqlite_dbapi.errors import ConnectionClosed, DataError, Error
+from dqlite_dbapi.errors import ConnectionClosed, DataError, Error, Interrupted
 from dqlite_dbapi.nodestore import shared_store
 from dqlite_dbapi.options import Event, Options
 from dqlite_dbapi.protocol.effects import Flow
@@ -176,6 +176,8 @@ class Link:
             yield from self._rest(buffer)
         except Error as error:
             buffer.error = error
+            if isinstance(error, Interrupted):
+                raise
 
     def _discard(self) -> Flow[None]:
         """Give up a half-read result: read a little more, else drop the connection.

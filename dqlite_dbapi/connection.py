@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, overload
 from dqlite_dbapi import errors
 from dqlite_dbapi._base import BaseConnection
 from dqlite_dbapi._results import Parameters, Reply, RowBuffer
+from dqlite_dbapi._sockets import leave_to_parent
 from dqlite_dbapi._sync import SyncIO
 from dqlite_dbapi.cursor import Cursor
 from dqlite_dbapi.options import Options, check_autocommit, check_isolation_level, parse
@@ -40,6 +41,7 @@ class Connection(BaseConnection, Generic[R]):
             keepalive=options.keepalive,
             user_timeout=options.tcp_user_timeout,
         )
+        leave_to_parent(self)
         self._run(self._connect(time.monotonic() + options.connect_timeout))
 
     def cursor(self) -> Cursor[R]:
@@ -128,6 +130,10 @@ class Connection(BaseConnection, Generic[R]):
         self._session.to(State.CLOSED)
         self._io.close()
         self._forget_snapshot()
+
+    def abandon(self) -> None:
+        """In a forked child: another thread of the parent may hold the lock, so make a new one."""
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Connection[R]:
         return self

@@ -229,7 +229,7 @@ def test_imports_follow_the_layers() -> None:
         ("dqlite_dbapi.wire.rows", "import socket", False),
         ("dqlite_dbapi.wire.rows", "from dqlite_dbapi import _sync", False),
         ("dqlite_dbapi.protocol.session", "from time import monotonic", False),
-        ("dqlite_dbapi._sync", "from dqlite_dbapi.nodestore import shared_store", False),
+        ("dqlite_dbapi._sync", "from dqlite_dbapi._async import AsyncIO", False),
         ("sqlalchemy_dqlite.base", "import dqlite_dbapi", True),
         ("sqlalchemy_dqlite.base", "from dqlite_dbapi import _hidden", False),
         ("sqlalchemy_dqlite.base", "import alembic.ddl", False),

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from dqlite_dbapi.aio.connection import AsyncConnection, connect
 from dqlite_dbapi.aio.cursor import AsyncCursor
+from dqlite_dbapi.aio.pool import AsyncConnectionPool
 from dqlite_dbapi.aio.retry import run_transaction, was_applied
 
-__all__ = ["AsyncConnection", "AsyncCursor", "connect", "run_transaction", "was_applied"]
+__all__ = [
+    "AsyncConnection",
+    "AsyncConnectionPool",
+    "AsyncCursor",
+    "connect",
+    "run_transaction",
+    "was_applied",
+]

@@ -20,8 +20,10 @@ class LoopThread:
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call `function` on the loop, wait for what it returns, and show that blocking."""
 
+        args = tuple(arg._target if isinstance(arg, Facade) else arg for arg in args)
+
         async def job() -> Any:
-            value = function(*args, **kwargs)
+            value = function(*map(_behind, args), **kwargs)
             return await value if inspect.isawaitable(value) else value
 
         return self.show(self.run(job()))
@@ -33,7 +35,7 @@ class LoopThread:
     def show(self, value: Any) -> Any:
         """A facade for objects of `dqlite_dbapi.aio`, anything else as it is."""
         is_ours = type(value).__module__.startswith("dqlite_dbapi.aio")
-        return Facade(value, self) if is_ours else value
+        return Facade(value, self) if is_ours or inspect.isasyncgen(value) else value
 
     def __enter__(self) -> LoopThread:
         self._thread.start()
@@ -90,3 +92,7 @@ class Facade:
 
     def __hash__(self) -> int:
         return hash(self._target)
+
+
+def _behind(value: Any) -> Any:
+    return value._target if isinstance(value, Facade) else value

@@ -1,0 +1,86 @@
+"""What both runners do with sockets: addresses, options, and what a forked child does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import weakref
+from math import ceil
+from typing import Any, Protocol
+
+from dqlite_dbapi.errors import ConnectionLost
+from dqlite_dbapi.options import split_address
+
+_MAX_IDLE = 32767  # Linux refuses more seconds in TCP_KEEPIDLE
+_MAX_INT = 2**31 - 1
+
+
+def resolve(address: str) -> list[tuple[int, Any]]:
+    """Family and socket address of each host that `address` names; `ConnectionLost` for none."""
+    if address.startswith("@"):
+        return [(socket.AF_UNIX, "\0" + address[1:])]
+    host, port = split_address(address)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, ValueError) as error:  # ValueError: no name at all, which a peer may send
+        raise unreachable(error, address) from None
+    return [(family, target) for family, _, _, _, target in found]
+
+
+def unreachable(error: Exception | None, address: str) -> ConnectionLost:
+    """The error for a host that could not be connected to; None: the name has no address."""
+    reason = getattr(error, "strerror", None) or error or "the name has no address"
+    return ConnectionLost(f"cannot connect: {reason}", address=address)
+
+
+def tune(connected: socket.socket, keepalive: float, user_timeout: float) -> None:
+    """Set the options of a TCP socket.
+
+    `keepalive`: seconds of silence before a probe, `user_timeout`: seconds that sent data may stay
+    unacknowledged; 0 leaves either to the system.
+    """
+    idle = min(ceil(keepalive), _MAX_IDLE)
+    unacknowledged = min(ceil(user_timeout * 1000), _MAX_INT)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    choices = {"TCP_USER_TIMEOUT": unacknowledged}
+    if idle:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        choices |= {"TCP_KEEPIDLE": idle, "TCP_KEEPINTVL": max(idle // 3, 1), "TCP_KEEPCNT": 3}
+    for name, value in choices.items():
+        if value and hasattr(socket, name):
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def shut(present: socket.socket | None) -> None:
+    """End both directions, which wakes whoever waits for the socket; the peer may be first.
+
+    Never `ssl.SSLSocket.shutdown`, after which a `sendall` in another thread is sent plainly.
+    """
+    if present is not None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(present, socket.SHUT_RDWR)
+
+
+class Forkable(Protocol):
+    """Something with a socket that a forked child must not use."""
+
+    def abandon(self) -> None:
+        """In the child: close the descriptor, which leaves the parent's connection alone."""
+
+
+_at_fork: weakref.WeakSet[Forkable] = weakref.WeakSet()
+
+
+def leave_to_parent(holder: Forkable) -> None:
+    """Have `holder` abandon its socket in each child that is forked while it lives."""
+    _at_fork.add(holder)
+
+
+def _abandon_all() -> None:
+    for holder in list(_at_fork):
+        holder.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)
