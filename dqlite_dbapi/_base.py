@@ -8,25 +8,25 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dqlite_dbapi import errors
 from dqlite_dbapi._link import Link
 from dqlite_dbapi._results import Convert, Reply, RowBuffer
 from dqlite_dbapi.errors import (
     Busy,
     BusySnapshot,
     Error,
+    ErrorAttributes,
     NotSupportedError,
     ProgrammingError,
     ProtocolViolation,
     Timeout,
 )
-from dqlite_dbapi.options import CONSISTENCIES, Options
+from dqlite_dbapi.options import CONSISTENCIES, LEGACY_TRANSACTION_CONTROL, Options
 from dqlite_dbapi.protocol.backoff import Attempts
 from dqlite_dbapi.protocol.effects import Check, Flow, Limit, Sleep
 from dqlite_dbapi.protocol.guard import LocalAnswer, check
 from dqlite_dbapi.protocol.session import State
 from dqlite_dbapi.protocol.statements import lookup
-from dqlite_dbapi.protocol.transaction import TransactionState, outcome
+from dqlite_dbapi.protocol.transaction import TransactionState, implied_by, outcome
 from dqlite_dbapi.sql import Kind, Statement, split
 from dqlite_dbapi.types import Adapter, Adapters, Converter, Converters
 from dqlite_dbapi.wire.constants import MAX_NARROW_PARAMS, Request, Response
@@ -39,22 +39,6 @@ _COMMIT, _ROLLBACK = lookup("COMMIT"), lookup("ROLLBACK")
 _BEGIN_BY_MODE = {mode: lookup(f"BEGIN {mode}") for mode in ("deferred", "immediate", "exclusive")}
 _PROBE = lookup("BEGIN")
 _READ_COOKIE = lookup("PRAGMA user_version")
-_BEGINS = frozenset({Kind.WRITE, Kind.SCHEMA, Kind.SAVEPOINT})
-
-
-class ErrorAttributes:
-    """The exceptions, as attributes of a connection (PEP 249, optional extensions)."""
-
-    Warning = errors.Warning
-    Error = errors.Error
-    InterfaceError = errors.InterfaceError
-    DatabaseError = errors.DatabaseError
-    DataError = errors.DataError
-    OperationalError = errors.OperationalError
-    IntegrityError = errors.IntegrityError
-    InternalError = errors.InternalError
-    ProgrammingError = errors.ProgrammingError
-    NotSupportedError = errors.NotSupportedError
 
 
 class BaseConnection(ErrorAttributes, Link):
@@ -68,8 +52,10 @@ class BaseConnection(ErrorAttributes, Link):
         self._converters = Converters()
         self._consistency = options.consistency
         self._autocommit = options.autocommit
+        self._implied = implied_by(options.autocommit, options.isolation_level)
         self._begin = options.begin
-        self._isolation_level = "" if options.begin == "deferred" else options.begin.upper()
+        level = "" if options.begin == "deferred" else options.begin.upper()
+        self._isolation_level = options.isolation_level or level
         self._busy_timeout = options.busy_timeout
         self._changes = 0
         self._trace: Callable[[str], object] | None = None
@@ -93,12 +79,17 @@ class BaseConnection(ErrorAttributes, Link):
         return self._changes
 
     def set_trace_callback(self, callback: Callable[[str], object] | None, /) -> None:
-        """Have `callback` called with the text of each statement before it runs (as `sqlite3`)."""
+        """Have `callback` called with each statement that is sent (as `sqlite3`)."""
         self._trace = callback
-        self._is_special = True
+
+    def _apply_autocommit(self, mode: bool | int) -> None:
+        self._autocommit = mode
+        self._implied = implied_by(mode, "")
 
     def _apply_isolation_level(self, level: str | None) -> None:
-        self._autocommit = level is None
+        if self._autocommit != LEGACY_TRANSACTION_CONTROL:
+            self._autocommit = level is None
+        self._implied = implied_by(self._autocommit, level)
         if level is not None:
             self._isolation_level = level
             self._begin = level.lower() or "deferred"
@@ -137,9 +128,7 @@ class BaseConnection(ErrorAttributes, Link):
     def _special(
         self, statement: Statement, params: Sequence[object], consistency: str
     ) -> Flow[Reply]:
-        """As `_execute`, with what few connections ask for: tracing, deadlines, quorum reads."""
-        if self._trace is not None:
-            self._trace(statement.text)
+        """As `_execute`, with what few connections ask for: deadlines, quorum reads."""
         start = time.monotonic()
         try:
             if consistency == "linearizable" and statement.is_read and not self.in_transaction:
@@ -217,9 +206,8 @@ class BaseConnection(ErrorAttributes, Link):
             transaction.require_usable()
         begins = (
             implicit
-            and not self._autocommit
             and transaction.state is TransactionState.IDLE
-            and statement.kind in _BEGINS
+            and statement.kind in self._implied
         )
         attempts: Attempts | None = None
         while True:
@@ -250,6 +238,8 @@ class BaseConnection(ErrorAttributes, Link):
 
     def _send(self, statement: Statement, params: Sequence[object]) -> Flow[Reply]:
         session = self._session
+        if self._trace is not None:
+            self._trace(statement.text)
         schema = 0
         if len(params) > MAX_NARROW_PARAMS:
             if not session.flavour.wide_params:

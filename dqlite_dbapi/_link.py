@@ -12,7 +12,7 @@ from typing import NamedTuple
 from dqlite_dbapi._results import RowBuffer
 from dqlite_dbapi.errors import ConnectionClosed, DataError, Error, Interrupted
 from dqlite_dbapi.nodestore import shared_store
-from dqlite_dbapi.options import Event, Options
+from dqlite_dbapi.options import Event, Options, split_address
 from dqlite_dbapi.protocol.effects import Flow
 from dqlite_dbapi.protocol.flavour import Flavour
 from dqlite_dbapi.protocol.leader import LeaderSearch
@@ -51,6 +51,16 @@ class ServerInfo(NamedTuple):
 
     address: str
     flavour: Flavour
+
+    @property
+    def host(self) -> str:
+        """Host part of the address."""
+        return self.address if self.address.startswith("@") else split_address(self.address)[0]
+
+    @property
+    def port(self) -> int | None:
+        """Port of the address; None for an abstract socket."""
+        return None if self.address.startswith("@") else split_address(self.address)[1]
 
 
 class Link:

@@ -76,16 +76,20 @@ class Connection(BaseConnection, Generic[R]):
         self._run(self._rollback())
 
     @property
-    def autocommit(self) -> bool:
-        """True: each statement is its own transaction. Setting it to True commits an open one."""
+    def autocommit(self) -> bool | int:
+        """True: each statement is its own transaction. Setting it to True commits an open one.
+
+        `LEGACY_TRANSACTION_CONTROL` is what `sqlite3` does by default: a transaction is begun only
+        before INSERT, UPDATE, DELETE and REPLACE, and SAVEPOINT to RELEASE can be one by itself.
+        """
         return self._autocommit
 
     @autocommit.setter
     def autocommit(self, value: bool | int) -> None:
-        wanted = check_autocommit(value)
-        if wanted:
+        mode = check_autocommit(value)
+        if mode is True:
             self.commit()
-        self._autocommit = wanted
+        self._apply_autocommit(mode)
 
     @property
     def isolation_level(self) -> str | None:
@@ -93,7 +97,7 @@ class Connection(BaseConnection, Generic[R]):
 
         Setting it to None commits an open transaction.
         """
-        return None if self._autocommit else self._isolation_level
+        return self._isolation_level if self._implied else None
 
     @isolation_level.setter
     def isolation_level(self, level: str | None) -> None:

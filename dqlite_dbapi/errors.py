@@ -183,6 +183,21 @@ class ProtocolViolation(InternalError):
     is_disconnect = True
 
 
+class ErrorAttributes:
+    """The exceptions, as attributes of a connection (PEP 249, optional extensions)."""
+
+    Warning = Warning
+    Error = Error
+    InterfaceError = InterfaceError
+    DatabaseError = DatabaseError
+    DataError = DataError
+    OperationalError = OperationalError
+    IntegrityError = IntegrityError
+    InternalError = InternalError
+    ProgrammingError = ProgrammingError
+    NotSupportedError = NotSupportedError
+
+
 NOT_LEADER = 10250
 LEADERSHIP_LOST = 10506
 

@@ -62,7 +62,7 @@ class Options:
     keepalive: float = 15.0
     tcp_user_timeout: float = 30.0
     begin: str = "deferred"
-    autocommit: bool = False
+    autocommit: bool | int = False
     isolation_level: str | None = ""
     consistency: str = "leader"
     staleness: float = 5.0
@@ -226,13 +226,10 @@ def _boolean(value: object) -> bool:
     return _WORDS[str(value).lower()]
 
 
-def check_autocommit(value: object) -> bool:
-    """`autocommit` in sqlite3's spelling, of which LEGACY_TRANSACTION_CONTROL is our False.
-
-    ValueError for anything else.
-    """
-    if value == LEGACY_TRANSACTION_CONTROL:
-        return False
+def check_autocommit(value: object) -> bool | int:
+    """`autocommit`: True, False or, as in sqlite3, LEGACY_TRANSACTION_CONTROL; else ValueError."""
+    if str(value) == str(LEGACY_TRANSACTION_CONTROL):
+        return LEGACY_TRANSACTION_CONTROL
     if str(value).lower() not in _WORDS:
         raise ValueError(f"autocommit is {value!r}; it takes True or False")
     return _boolean(value)

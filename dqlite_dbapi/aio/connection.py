@@ -79,21 +79,21 @@ class AsyncConnection(BaseConnection, Generic[R]):
         await self._run(self._rollback())
 
     @property
-    def autocommit(self) -> bool:
+    def autocommit(self) -> bool | int:
         """True: each statement is its own transaction. Set it by `set_autocommit`."""
         return self._autocommit
 
     async def set_autocommit(self, value: bool | int) -> None:
         """Switch autocommit; switching it on commits an open transaction."""
-        wanted = check_autocommit(value)
-        if wanted:
+        mode = check_autocommit(value)
+        if mode is True:
             await self.commit()
-        self._autocommit = wanted
+        self._apply_autocommit(mode)
 
     @property
     def isolation_level(self) -> str | None:
         """`sqlite3`'s name for how transactions begin: None is autocommit, else BEGIN's mode."""
-        return None if self._autocommit else self._isolation_level
+        return self._isolation_level if self._implied else None
 
     async def set_isolation_level(self, level: str | None) -> None:
         """Set `isolation_level`; None commits an open transaction."""

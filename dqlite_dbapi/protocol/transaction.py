@@ -27,6 +27,18 @@ _MAY_ROLL_BACK = frozenset({4, 7, 9, 10, 13, 19})
 _DURABLE_PRAGMAS = frozenset({"user_version", "application_id", "schema_version"})
 
 
+#: Before these a transaction is begun: DDL is part of it, and SAVEPOINT is inside one (PEP 249).
+_BEGINS = frozenset({Kind.WRITE, Kind.SCHEMA, Kind.SAVEPOINT})
+_LEGACY_BEGINS = frozenset({Kind.WRITE})
+
+
+def implied_by(autocommit: bool | int, isolation_level: str | None) -> frozenset[Kind]:
+    """Kinds of statements before which a transaction is begun; -1 is sqlite3's legacy control."""
+    if autocommit is True or isolation_level is None:
+        return frozenset()
+    return _LEGACY_BEGINS if autocommit else _BEGINS
+
+
 class TransactionState(Enum):
     """Whether the server holds a transaction for this connection."""
 

@@ -140,7 +140,7 @@ def test_options_may_be_the_target():
         ({"isolation_level": None}, "deferred", True),
         ({"isolation_level": "IMMEDIATE"}, "immediate", False),
         ({"isolation_level": ""}, "deferred", False),
-        ({"autocommit": -1}, "deferred", False),
+        ({"autocommit": -1}, "deferred", -1),
     ],
 )
 def test_isolation_level_decides_begin_and_autocommit(given, begin, autocommit):

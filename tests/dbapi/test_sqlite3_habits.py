@@ -20,9 +20,9 @@ from dqlite_dbapi import (
     Timeout,
 )
 
-SERIES = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT i FROM n"
-LONG = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 4000000) " \
-       "SELECT count(*) FROM n"  # fmt: skip
+NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
+SERIES = NUMBERS + "SELECT i FROM n"
+LONG = NUMBERS.format(4_000_000) + "SELECT count(*) FROM n"
 
 
 def count(connection):
