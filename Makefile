@@ -6,7 +6,7 @@ export PYTHON VENV
 run := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults lint types bench docs wheel check clean ready-test ready-dev
+.PHONY: help demo test faults engines hazards lint types bench docs wheel check clean ready-test ready-dev
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -19,6 +19,12 @@ test: ready-test ## every test, against clusters of the installed engine
 
 faults: ready-test ## long trials on clusters that lose and freeze members (not part of test)
 	@$(run) -m pytest tests/faults -s -p no:randomly $(ARGS)
+
+engines: ## libdqlite of later Debian suites, unpacked into .engines without installing
+	@sh .ci/engines.sh
+
+hazards: ready-test engines ## what hurts servers, tried on every engine at hand
+	@$(run) -m pytest tests/hazards --engine all $(ARGS)
 
 lint: ready-dev ## ruff: rules and format
 	@$(run) -m ruff check .

@@ -15,6 +15,7 @@ from dqlite_dbapi.errors import (
     BusySnapshot,
     Error,
     ErrorAttributes,
+    IntegrityError,
     NotSupportedError,
     ProgrammingError,
     ProtocolViolation,
@@ -23,7 +24,7 @@ from dqlite_dbapi.errors import (
 from dqlite_dbapi.options import CONSISTENCIES, LEGACY_TRANSACTION_CONTROL, Options
 from dqlite_dbapi.protocol.backoff import Attempts
 from dqlite_dbapi.protocol.effects import Check, Flow, Limit, Sleep
-from dqlite_dbapi.protocol.guard import LocalAnswer, check
+from dqlite_dbapi.protocol.guard import LocalAnswer, check, needs_transaction
 from dqlite_dbapi.protocol.session import State
 from dqlite_dbapi.protocol.statements import lookup
 from dqlite_dbapi.protocol.transaction import TransactionState, implied_by, outcome
@@ -217,10 +218,15 @@ class BaseConnection(ErrorAttributes, Link):
                 local = self._answer(statement)
                 if local is not None:
                     return local
-                if self._needs_wrapping(statement, begins):
+                is_alone = not (begins or transaction.is_open)
+                if is_alone and needs_transaction(statement, self._session.flavour):
                     return (yield from self._wrapped(statement, params))
             commits = False
             try:
+                watch, stores = self._watch, statement.stores
+                if watch and stores and not watch.allows(stores, params, self._adapters):
+                    yield from self._learn_schema(watch, stores)
+                    watch.allows(stores, params, self._adapters)
                 if begins:
                     if not transaction.is_open:
                         yield from self._send(_BEGIN_BY_MODE[self._begin], ())
@@ -255,6 +261,8 @@ class BaseConnection(ErrorAttributes, Link):
             buffer = RowBuffer(part.names, part.rows, part.more, part.head)
             if part.more:
                 self._follow(buffer)
+                if self._transaction.is_open and not session.flavour.clean_drop:
+                    yield from self._rest(buffer)  # dropped half-way, it would stay locked (H24)
             if statement.returning:
                 yield from self._rest(buffer)
                 self._changes += len(buffer.rows)
@@ -265,7 +273,7 @@ class BaseConnection(ErrorAttributes, Link):
         frame = yield from session.call(message)
         if frame.kind != _RESULT:
             raise ProtocolViolation(f"EXEC was answered by a message of type {frame.kind}")
-        self._transaction.succeeded(statement)
+        self._succeeded(statement)
         if statement.pragma is not None or statement.kind is Kind.SCHEMA:
             self._keep(statement)
         result = decode_result(frame.body)
@@ -280,25 +288,20 @@ class BaseConnection(ErrorAttributes, Link):
                 self._busy_timeout = int(pragma.value) / 1000
             local = LocalAnswer(("timeout",), [(round(self._busy_timeout * 1000),)])
         else:
-            found = check(statement, self._session.flavour)
+            found = check(statement, self._session.flavour, vacuum=self._options.vacuum)
             if found is None:
                 return None
             local = found
         return Reply(RowBuffer(local.names, local.rows, more=False), None)
-
-    def _needs_wrapping(self, statement: Statement, begins: bool) -> bool:
-        """RETURNING loses the write outside of a transaction on some engines (hazard H1)."""
-        inside = begins or self._transaction.is_open
-        return (
-            statement.returning and not inside and self._session.flavour.returning == "transaction"
-        )
 
     def _wrapped(self, statement: Statement, params: Sequence[object]) -> Flow[Reply]:
         yield from self._execute(_BEGIN_BY_MODE["immediate"], ())
         try:
             reply = yield from self._execute(statement, params)
             yield from self._commit()
-        except Error:
+        except Error as error:
+            if statement.fails_halfway and isinstance(error, IntegrityError):
+                yield from self._commit()  # SQLite keeps the rows before the error (H23)
             yield from self._rollback()
             raise
         return reply
@@ -383,4 +386,5 @@ class BaseConnection(ErrorAttributes, Link):
             except Error as error:
                 if error.code != 1:  # 1: SQLite had rolled back by itself
                     session.drop()
+        self._forget_schema()
         self._transaction.ended()

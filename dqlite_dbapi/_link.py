@@ -15,15 +15,18 @@ from dqlite_dbapi.nodestore import shared_store
 from dqlite_dbapi.options import Event, Options, split_address
 from dqlite_dbapi.protocol.effects import Flow
 from dqlite_dbapi.protocol.flavour import Flavour
+from dqlite_dbapi.protocol.guard import check_name
 from dqlite_dbapi.protocol.leader import LeaderSearch
+from dqlite_dbapi.protocol.poison import CATALOGUE, Watch
 from dqlite_dbapi.protocol.session import Session, State
+from dqlite_dbapi.protocol.stores import Stores
 from dqlite_dbapi.protocol.transaction import Transaction
 from dqlite_dbapi.sql import Statement
 from dqlite_dbapi.wire.constants import Request
 from dqlite_dbapi.wire.requests import encode_sql
 
 _log = logging.getLogger("dqlite_dbapi.connection")
-_EXEC = int(Request.EXEC_SQL)
+_EXEC, _QUERY = int(Request.EXEC_SQL), int(Request.QUERY_SQL)
 #: PRAGMAs that change a connection's state on the server and are repeated after a reconnect.
 _KEPT_PRAGMAS = frozenset(
     {
@@ -42,8 +45,9 @@ _TRACELESS_PRAGMAS = frozenset(
     }
 )
 _TEMPORARY = re.compile(rb"\btemp(orary)?\b", re.IGNORECASE)
-#: Parts of an unwanted result that are read before a connection is dropped instead.
-_DISCARD_PARTS = 32
+#: Parts of an unwanted result that are read before a connection is dropped instead: many where
+#: the member would keep the request's read lock for ever (hazard H24).
+_DISCARD_PARTS, _DISCARD_PARTS_UNCLEAN = 32, 8192
 
 
 class ServerInfo(NamedTuple):
@@ -73,6 +77,7 @@ class Link:
         self._transaction = Transaction()
         self._streaming: weakref.ref[RowBuffer] | None = None
         self._kept: dict[str, bytes] = {}
+        self._watch = Watch() if options.guard == "strict" else None
         self._timeout = options.timeout
         self._is_special = False  # whether calls need more than `_execute`
         self._closed = False
@@ -118,6 +123,8 @@ class Link:
         before = self._session.address
         search = LeaderSearch(self._store, self._opening, time.monotonic, random.random)
         self._session = yield from search.find(deadline, self._timeout)
+        self._forget_schema()
+        self._check_name()
         address = self._session.address
         if not before:
             self._tell("connect", f"connected to {address}")
@@ -125,6 +132,17 @@ class Link:
             self._tell("reconnect", f"connected again to {address}")
         else:
             self._tell("leader_change", f"the leader was {before} and is {address}")
+
+    def _check_name(self) -> None:
+        """Refuse a name that is the beginning of one that this process has opened (hazard H34)."""
+        name = self._options.database
+        if self._options.guard == "strict":
+            try:
+                check_name(name, self._store.databases, self._session.flavour)
+            except Error:
+                self._session.drop()
+                raise
+        self._store.databases |= {name}
 
     def _opening(self, session: Session) -> Flow[None]:
         return session.open(self._options.database, tuple(self._kept.values()))
@@ -140,6 +158,22 @@ class Link:
             self._kept[pragma.name] = encode_sql(_EXEC, statement.encoded, ())
         else:
             self._is_altered = True
+
+    def _learn_schema(self, watch: Watch, stores: Stores) -> Flow[None]:
+        """Read the special columns of the database, to judge what `stores` would put into them."""
+        part = yield from self._session.query(encode_sql(_QUERY, CATALOGUE.encoded, ()))
+        buffer = RowBuffer(part.names, part.rows, part.more)
+        yield from self._rest(buffer)
+        watch.load(buffer.take_all(), stores)
+
+    def _succeeded(self, statement: Statement) -> None:
+        self._transaction.succeeded(statement)
+        if self._watch is not None:
+            self._watch.succeeded(statement)
+
+    def _forget_schema(self) -> None:
+        if self._watch is not None:
+            self._watch.forget()
 
     def _tell(self, kind: str, detail: str) -> None:
         """Log what happened, and tell the program's listener; its errors stay its own."""
@@ -199,9 +233,10 @@ class Link:
             buffer.more = False
         self._streaming = None
         session = self._session
+        most = _DISCARD_PARTS if session.flavour.clean_drop else _DISCARD_PARTS_UNCLEAN
         parts = 0
         while session.is_unfinished:
-            if parts >= _DISCARD_PARTS and not self._transaction.is_open:
+            if parts >= most and not self._transaction.is_open:
                 session.drop()
                 return
             parts += 1

@@ -33,6 +33,7 @@ class MemoryNodeStore:
         self._learned = _ranked(known)
         self._leader = ""
         self._slow: frozenset[str] = frozenset()
+        self.databases: frozenset[str] = frozenset()  #: names that this process has opened there
 
     def candidates(self) -> tuple[str, ...]:
         """Addresses to ask: the last leader, the voters, the others, and last the slow ones."""

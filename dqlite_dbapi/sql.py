@@ -6,12 +6,14 @@ yields rows or writes, its parameters, and where the statement ends. SQLite itse
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
 from dqlite_dbapi.errors import ProgrammingError
+from dqlite_dbapi.protocol.hazards import fails_halfway, find_hazard
+from dqlite_dbapi.protocol.stores import Stores, stores
+from dqlite_dbapi.protocol.tokens import Tokens, statements
 from dqlite_dbapi.wire.values import encode_text
 
 
@@ -54,6 +56,9 @@ class Statement(NamedTuple):
     pragma: Pragma | None
     is_read: bool  # cannot change the database
     is_guarded: bool  # the guard has to look at it
+    hazard: str  # what hurts a member whatever the values, "" for nothing (protocol.hazards)
+    fails_halfway: bool  # ON CONFLICT FAIL: an error leaves the rows before it
+    stores: Stores | None  # values that may not fit their columns (protocol.poison)
 
     @property
     def text(self) -> str:
@@ -68,20 +73,8 @@ class Statement(NamedTuple):
 
 _GUARDED = frozenset({Kind.PRAGMA, Kind.ATTACH, Kind.VACUUM})
 
-_TOKEN = re.compile(
-    r"""
-    (?P<blank>[\s\ufeff]+|--[^\n]*|/\*.*?(?:\*/|\Z))
-    |(?P<string>[xX]?'(?:[^']|'')*')
-    |(?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])
-    |(?P<parameter>\?\d*|[:@$][A-Za-z0-9_$\u0080-\U0010ffff:]+)
-    |(?P<word>[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)
-    |(?P<number>\d[\w.]*|\.\d\w*)
-    |(?P<sign>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-
 _READS = {"SELECT", "VALUES", "EXPLAIN"}
+_MAIN = {"SELECT", "VALUES", "INSERT", "REPLACE", "UPDATE", "DELETE"}
 _COMPILED = {"PRAGMA", "ATTACH", "DETACH", "VACUUM"}
 _WRITES = {"INSERT", "REPLACE", "UPDATE", "DELETE"}
 _KINDS = {
@@ -112,54 +105,9 @@ _ROWS_WITH_VALUE = frozenset(
 _NEVER_ROWS = frozenset({"shrink_memory", "incremental_vacuum", "delete_database"})
 
 
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    start: int
-    end: int
-    depth: int
-
-    @property
-    def upper(self) -> str:
-        return self.text.upper() if self.kind == "word" else ""
-
-
-def _tokens(sql: str) -> Iterator[_Token]:
-    depth = 0
-    for match in _TOKEN.finditer(sql):
-        kind = str(match.lastgroup)
-        if kind == "blank":
-            continue
-        text = match.group()
-        depth -= text == ")"
-        yield _Token(kind, text, match.start(), match.end(), depth)
-        depth += text == "("
-
-
 def split(sql: str) -> list[str]:
     """Cut a script into its statements, each without its semicolon; empty ones are left out."""
-    return [sql[tokens[0].start : tokens[-1].end] for tokens in _statements(sql)]
-
-
-def _statements(sql: str) -> Iterator[list[_Token]]:
-    current: list[_Token] = []
-    for token in _tokens(sql):
-        if token.text == ";" and not _inside_trigger(current):
-            if current:
-                yield current
-            current = []
-        else:
-            current.append(token)
-    if current:
-        yield current
-
-
-def _inside_trigger(tokens: list[_Token]) -> bool:
-    """A trigger's body ends with `; END`, as sqlite3_complete() tells it."""
-    words = [token.upper for token in tokens[:4]]
-    if not words or words[0] != "CREATE" or "TRIGGER" not in words:
-        return False
-    return not (tokens[-1].upper == "END" and tokens[-2].text == ";")
+    return [sql[tokens[0].start : tokens[-1].end] for tokens in statements(sql)]
 
 
 def classify(sql: str) -> Statement:
@@ -170,7 +118,7 @@ def classify(sql: str) -> Statement:
     """
     if "\0" in sql:
         encode_text(sql, "the SQL text")
-    found = _statements(sql)
+    found = statements(sql)
     tokens = next(found, None)
     if tokens is None:
         raise ProgrammingError("the SQL text holds no statement")
@@ -184,11 +132,14 @@ def classify(sql: str) -> Statement:
     kind = _KINDS.get(verb, Kind.OTHER)
     if kind is Kind.ROLLBACK and any(token.upper == "TO" for token in tokens[:3]):
         kind = Kind.ROLLBACK_TO
-    returning = kind is Kind.WRITE and any(
+    is_write = kind is Kind.WRITE
+    returning = is_write and any(
         token.depth == 0 and token.upper == "RETURNING" for token in tokens[main:]
     )
     pragma = _pragma(tokens[main:]) if kind is Kind.PRAGMA else None
-    slots, names = _parameters(tokens)
+    slots, names, places = _parameters(tokens)
+    hazard = find_hazard(kind.value, tokens, main, returning=returning)
+    fails = is_write and fails_halfway(tokens, main)
     returns_rows = kind is Kind.READ or returning or (pragma is not None and _yields(pragma))
     return Statement(
         encoded=encode_text(text, "the SQL text"),
@@ -198,45 +149,42 @@ def classify(sql: str) -> Statement:
         returning=returning,
         slots=slots,
         names=names,
-        target=_name(tokens[-1]),
+        target=tokens[-1].name,
         pragma=pragma,
         is_read=kind is Kind.READ or (pragma is not None and returns_rows),
-        is_guarded=returning or kind in _GUARDED,
+        is_guarded=returning or fails or bool(hazard) or kind in _GUARDED,
+        hazard=hazard,
+        fails_halfway=fails,
+        stores=stores(tokens, main, places) if is_write else None,
     )
 
 
-def _verb(tokens: list[_Token]) -> tuple[str, int]:
+def _verb(tokens: Tokens) -> tuple[str, int]:
     """The deciding keyword, behind any WITH clause, and its position."""
     first = tokens[0].upper
     if first == "EXPLAIN":  # flag PRAGMAs take effect when compiled, explained or not
-        inner = next((n for n, t in enumerate(tokens[:4]) if t.upper in _COMPILED), 0)
-        return tokens[inner].upper, inner
+        inner = 3 if [token.upper for token in tokens[1:3]] == ["QUERY", "PLAN"] else 1
+        compiled = tokens[inner].upper if inner < len(tokens) else ""
+        return (compiled, inner) if compiled in _COMPILED else (first, 0)
     if first != "WITH":
         return first, 0
     for position, token in enumerate(tokens[:-1]):
         follower = tokens[position + 1]
-        if token.depth or token.upper not in _READS | _WRITES or follower.upper == "AS":
+        if token.depth or token.upper not in _MAIN or follower.upper == "AS":
             continue
         if token.upper != "REPLACE" or follower.upper == "INTO":
             return token.upper, position
     return first, 0
 
 
-def _name(token: _Token) -> str:
-    text = token.text
-    if token.kind == "quoted":
-        text = text[1:-1].replace(text[-1] * 2, text[-1])
-    return text.lower()
-
-
-def _pragma(tokens: list[_Token]) -> Pragma:
+def _pragma(tokens: Tokens) -> Pragma:
     rest = tokens[1:]
     if [token.text for token in rest[1:2]] == ["."]:
         rest = rest[2:]
     if not rest:
         return Pragma("", None)
-    value = "".join(token.text for token in rest[2:] if token.text not in "()")
-    return Pragma(_name(rest[0]), value.strip("'\"").lower() if len(rest) > 1 else None)
+    value = "".join(token.name for token in rest[2:] if token.text not in "()")
+    return Pragma(rest[0].name, value if len(rest) > 1 else None)
 
 
 def _yields(pragma: Pragma) -> bool:
@@ -245,9 +193,13 @@ def _yields(pragma: Pragma) -> bool:
     return pragma.name in _ROWS_WITH_VALUE
 
 
-def _parameters(tokens: list[_Token]) -> tuple[int, tuple[str | None, ...]]:
-    """Slots as SQLite numbers them: `?` is one more than the highest so far, a name is one slot."""
+def _parameters(tokens: Tokens) -> tuple[int, tuple[str | None, ...], dict[int, int]]:
+    """Slots as SQLite numbers them: `?` is one more than the highest so far, a name is one slot.
+
+    Their number, their names, and the slot (from 0) of the parameter that starts at a position.
+    """
     slots: dict[int, str | None] = {}
+    places: dict[int, int] = {}
     highest = 0
     index: dict[str, int] = {}
     for token in tokens:
@@ -257,17 +209,21 @@ def _parameters(tokens: list[_Token]) -> tuple[int, tuple[str | None, ...]]:
         if text == "?":
             highest += 1
             slots[highest] = None
+            places[token.start] = highest - 1
         elif text[0] == "?":
             number = int(text[1:]) if len(text) <= len(f"?{_MAX_SLOTS}") else _MAX_SLOTS + 1
             slots.setdefault(number, None)
             highest = max(highest, number)
-        elif text not in index:
-            highest += 1
-            index[text] = highest
-            slots[highest] = text[1:]
+            places[token.start] = number - 1
+        else:
+            if text not in index:
+                highest += 1
+                index[text] = highest
+                slots[highest] = text[1:]
+            places[token.start] = index[text] - 1
     if highest > _MAX_SLOTS:
         raise ProgrammingError(f"a parameter is numbered {highest}; the limit is {_MAX_SLOTS}")
-    return highest, tuple(slots.get(number) for number in range(1, highest + 1))
+    return highest, tuple(slots.get(number) for number in range(1, highest + 1)), places
 
 
 _MAX_SLOTS = 250_000  # SQLITE_MAX_VARIABLE_NUMBER of Debian; where it is less, the server refuses
@@ -289,7 +245,9 @@ def bind(statement: Statement, params: Sequence[object] | Mapping[str, object]) 
         raise ProgrammingError(
             f"the statement has {statement.slots} parameters and {len(params)} values were given"
         )
-    return params if isinstance(params, (tuple, list)) else [params[n] for n in range(len(params))]
+    if isinstance(params, tuple):
+        return params
+    return [params[index] for index in range(statement.slots)]  # adapters may change a list
 
 
 def _bind_names(statement: Statement, params: Mapping[str, object]) -> list[object]:

@@ -1,26 +1,86 @@
-"""The clusters that tests run against: members of the installed engine, kept for the session."""
+"""The clusters that tests run against, kept for the session: members of the engines asked for."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from dqlite_node import LocalCluster
+from dqlite_node import LocalCluster, NodeStopError
+from tests.support import engines
+from tests.support.engines import Engine
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--engine NAME`, repeatable: the engines that the session's clusters run on."""
+    parser.addoption(
+        "--engine",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="engine of the members: system (default), one that `make engines` unpacked, or all",
+    )
+
+
+def _chosen(config: pytest.Config) -> list[str]:
+    names: list[str] = config.getoption("engine") or [engines.SYSTEM]
+    return list(engines.at_hand()) if "all" in names else list(dict.fromkeys(names))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse an engine that is not at hand before any test runs."""
+    try:
+        for name in _chosen(config):
+            engines.named(name)
+    except LookupError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Name the engines on top of the report."""
+    return f"engines: {', '.join(_chosen(config))}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that uses members once for each engine that was asked for."""
+    if metafunc.config.getoption("engine") and "engine" in metafunc.fixturenames:
+        metafunc.parametrize("engine", _chosen(metafunc.config), indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[LocalCluster]:
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """The libdqlite that the members run on."""
+    return engines.named(getattr(request, "param", _chosen(request.config)[0]))
+
+
+@contextmanager
+def _started(size: int, engine: Engine) -> Iterator[LocalCluster]:
+    """Members for the session; 1.18.7 aborts on stop if a client ever left a result half read."""
+    cluster = LocalCluster(size, launcher=engine.launcher)
+    cluster.start()
+    try:
+        yield cluster
+    finally:
+        try:
+            cluster.close()
+        except NodeStopError:
+            if engine.name == engines.SYSTEM:
+                raise
+
+
+@pytest.fixture(scope="session")
+def cluster(engine: Engine) -> Iterator[LocalCluster]:
     """Three voters; a test that hurts members makes a `LocalCluster` of its own instead."""
-    with LocalCluster(3) as members:
+    with _started(3, engine) as members:
         yield members
 
 
 @pytest.fixture(scope="session")
-def single() -> Iterator[LocalCluster]:
+def single(engine: Engine) -> Iterator[LocalCluster]:
     """One member that is a cluster of its own."""
-    with LocalCluster(1) as member:
+    with _started(1, engine) as member:
         yield member
 
 

@@ -158,6 +158,11 @@ class Course:
         self._serial = 0
         self._is_final = False
 
+    @property
+    def token(self) -> Token | None:
+        """The token of the transaction that was begun last; None without one."""
+        return self._token
+
     def begin(self, database: Database) -> Flow[None]:
         """Open a transaction and write its token; `ProgrammingError` if one is open already."""
         self._phase, self._token = _Phase.OUTSIDE, None

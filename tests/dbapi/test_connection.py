@@ -265,3 +265,15 @@ def test_operational_errors_carry_what_happened(connection):
     with pytest.raises(OperationalError) as caught:
         connection.execute("SELECT * FROM nothing")
     assert (caught.value.code, caught.value.name) == (1, "SQLITE_ERROR")
+
+
+def test_a_name_that_another_begins_with_never_opens_that(connect, single, database):
+    connection = connect()
+    connection.execute("CREATE TABLE t (a)")
+    if connection.server.flavour.exact_names:
+        with dqlite_dbapi.connect(single.addresses, database[:-1]) as shorter:
+            assert shorter.execute("SELECT name FROM sqlite_schema").fetchall() == []
+        shorter.close()
+    else:
+        with pytest.raises(NotSupportedError):
+            dqlite_dbapi.connect(single.addresses, database[:-1])
