@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dqlite_dbapi.cluster import Client, NodeInfo
+from dqlite_dbapi.cluster import Change, Client, Health, MemberHealth, NodeInfo, Watch
 from dqlite_dbapi.connection import Connection, connect
 from dqlite_dbapi.cursor import Cursor
 from dqlite_dbapi.errors import (
@@ -31,8 +31,9 @@ from dqlite_dbapi.errors import (
     Warning,  # noqa: A004 - the name is PEP 249's
 )
 from dqlite_dbapi.options import LEGACY_TRANSACTION_CONTROL, Event, Options
+from dqlite_dbapi.options import parse as parse_options
 from dqlite_dbapi.pool import ConnectionPool
-from dqlite_dbapi.retry import run_transaction, was_applied
+from dqlite_dbapi.retry import begin_transaction, run_transaction, was_applied
 from dqlite_dbapi.rowfactory import (
     Row,
     RowFactory,
@@ -86,6 +87,7 @@ __all__ = [
     "Binary",
     "Busy",
     "BusySnapshot",
+    "Change",
     "Client",
     "CommitUnknown",
     "Connection",
@@ -99,10 +101,12 @@ __all__ = [
     "DateFromTicks",
     "Error",
     "Event",
+    "Health",
     "IntegrityError",
     "InterfaceError",
     "InternalError",
     "Interrupted",
+    "MemberHealth",
     "NoLeader",
     "NoLeaderError",
     "NodeInfo",
@@ -124,14 +128,17 @@ __all__ = [
     "Timestamp",
     "TimestampFromTicks",
     "Warning",
+    "Watch",
     "accelerator",
     "apilevel",
+    "begin_transaction",
     "class_row",
     "connect",
     "dataclass_row",
     "dict_row",
     "namedtuple_row",
     "paramstyle",
+    "parse_options",
     "run_transaction",
     "scalar_row",
     "sqlite_version",

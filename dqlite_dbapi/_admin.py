@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-from dqlite_dbapi.errors import OperationalError
+from dqlite_dbapi.errors import InterfaceError, NotLeader, OperationalError
 from dqlite_dbapi.nodestore import shared_store
 from dqlite_dbapi.options import Options, check_database, parse
-from dqlite_dbapi.protocol import admin
-from dqlite_dbapi.protocol.effects import Flow, Open
+from dqlite_dbapi.protocol import admin, health
+from dqlite_dbapi.protocol.effects import Flow, Open, Sleep
 from dqlite_dbapi.protocol.leader import LeaderSearch
 from dqlite_dbapi.protocol.session import Session
 from dqlite_dbapi.wire.constants import Role
@@ -20,6 +21,7 @@ from dqlite_dbapi.wire.responses import Metadata
 T = TypeVar("T")
 #: A new voter has to catch up first; the engine gives up after 50 s (wire-protocol 8.2).
 _CATCH_UP = 60.0
+_PAUSE = 0.05
 
 
 class NodeInfo(NamedTuple):
@@ -39,19 +41,46 @@ class NodeInfo(NamedTuple):
 class BaseClient:
     """Options of a cluster client and the flows that its public methods run."""
 
-    def __init__(self, addresses: str | Iterable[str], *, timeout: float = 10.0) -> None:
-        """Any one reachable member in `addresses` is enough; `timeout` in seconds for each call."""
-        self._options: Options = parse(addresses, timeout=timeout)
-        self._store = shared_store(self._options.addresses)
+    def __init__(
+        self, addresses: str | Iterable[str] | Options | None, timeout: float, options: Any
+    ) -> None:
+        self._options: Options = parse(addresses, timeout=timeout, **options)
+        self._store = shared_store(self._options.addresses, self._options.node_store)
+        self._closed = False
+
+    @property
+    def options(self) -> Options:
+        """The options that the client was made with."""
+        return self._options
+
+    @property
+    def closed(self) -> bool:
+        """True after `close()`."""
+        return self._closed
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise InterfaceError("the cluster client is closed")
 
     def _at_leader(
         self, job: Callable[[Session], Flow[T]], *, timeout: float | None = None
     ) -> Flow[T]:
-        """Find the leader, run `job` there; `NoLeader` when there is none in time."""
+        """Find the leader, run `job` there; `NoLeader` when there is none in time.
+
+        Where the leader steps down before it does anything, the next one is asked.
+        """
         search = LeaderSearch(self._store, admin.greet, time.monotonic, random.random)
         limit = self._options.timeout
-        session = yield from search.find(time.monotonic() + limit, timeout or limit)
-        return (yield from job(session))
+        deadline = time.monotonic() + limit
+        while True:
+            session = yield from search.find(deadline, timeout or limit)
+            try:
+                return (yield from job(session))
+            except NotLeader:
+                self._store.forget(session.address)
+                if time.monotonic() >= deadline:
+                    raise
+            yield Sleep(_PAUSE)
 
     def _at(self, address: str, job: Callable[[Session], Flow[T]]) -> Flow[T]:
         """Run `job` at the member `address`, leader or not."""
@@ -74,18 +103,24 @@ class BaseClient:
         yield from self._at_leader(job, timeout=_CATCH_UP)
 
     def _assign(self, member_id: int, role: Role) -> Flow[None]:
-        if role is not Role.SPARE:
-            members = yield from self._cluster()
-            yield from self._at(_find(members, member_id).address, _nothing)
+        """Reachability first, as above; a leader that is demoted hands over first."""
+        members = yield from self._cluster()
+        member = _find(members, member_id)
+        if role is Role.VOTER or (role is Role.STANDBY and member.role != Role.VOTER):
+            yield from self._at(member.address, _nothing)
+        else:
+            yield from self._hand_over(member, members)
         yield from self._at_leader(_bound(admin.assign, member_id, role), timeout=_CATCH_UP)
 
     def _remove(self, member_id: int) -> Flow[None]:
-        """A leader hands over first, so that no election is needed."""
         members = yield from self._cluster()
-        member = _find(members, member_id)
+        yield from self._hand_over(_find(members, member_id), members)
+        yield from self._at_leader(_bound(admin.remove, member_id))
+
+    def _hand_over(self, member: NodeInfo, members: list[NodeInfo]) -> Flow[None]:
+        """A leader gives leadership away before it goes, so that no election is needed."""
         if member.is_leader and sum(other.role == Role.VOTER for other in members) > 1:
             yield from self._at_leader(_bound(admin.transfer, 0))
-        yield from self._at_leader(_bound(admin.remove, member_id))
 
     def _transfer(self, member_id: int) -> Flow[None]:
         yield from self._at_leader(_bound(admin.transfer, member_id))
@@ -100,6 +135,57 @@ class BaseClient:
         job = _bound(admin.dump, check_database(database))
         answer = yield from self._at(address, job) if address else self._at_leader(job)
         return answer.files  # type: ignore[no-any-return]
+
+    def _look(self, timeout: float) -> Look:
+        self._require_open()
+        return Look(self._store, time.monotonic() + timeout)
+
+
+class Look:
+    """One look at the health of a cluster: what to ask whom, side by side, until `deadline`."""
+
+    def __init__(self, store: Any, deadline: float) -> None:
+        self.deadline = deadline
+        self._store = store
+        self._survey = health.Survey(store.candidates())
+        self.add = self._survey.add
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline, not below 0."""
+        return max(self.deadline - time.monotonic(), 0.0)
+
+    def probes(self) -> list[Flow[health.Probe]]:
+        """Flows to run now, each on a socket of its own; their results go to `add`."""
+        return [
+            health.probe(address, self.deadline, time.monotonic, self._store.learn)
+            for address in self._survey.take()
+        ]
+
+    def confirmation(self, database: str | None) -> Flow[str] | None:
+        """The flow whose result `health` takes; None when there is nothing to ask."""
+        leader = self._survey.leader()
+        if database is None or leader is None:
+            return None
+        name = check_database(database)
+        return health.confirm(leader, name, self.deadline + 1.0, time.monotonic)
+
+    def health(self, problem: str | None = None) -> health.Health:
+        """What was found."""
+        return self._survey.health(problem)
+
+
+class BaseWatch:
+    """The changes that one watcher has seen and not given out yet."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._last: health.Health | None = None
+        self._changes: deque[health.Change] = deque()
+
+    def _observe(self, state: health.Health) -> None:
+        self._changes += health.changes(self._last, state)
+        self._last = state
 
 
 def _bound(job: Callable[..., Flow[Any]], *values: Any) -> Callable[[Session], Flow[Any]]:

@@ -111,9 +111,6 @@ class BaseConnection(ErrorAttributes, Link):
         plan = self._converters.plan(rows.names, rows.codes, detect, self.text_factory)
         return plan.names, plan.convert
 
-    def _forget_snapshot(self) -> None:
-        pass
-
     # -- statements
 
     def _perform(
@@ -279,6 +276,8 @@ class BaseConnection(ErrorAttributes, Link):
         result = decode_result(frame.body)
         if statement.kind is Kind.WRITE:
             self._changes += result.rows_affected
+        elif statement.kind is Kind.VACUUM:
+            yield from self._regrow()
         return Reply(None, result)
 
     def _answer(self, statement: Statement) -> Reply | None:

@@ -7,7 +7,7 @@ import random
 import re
 import time
 import weakref
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dqlite_dbapi._results import RowBuffer
 from dqlite_dbapi.errors import ConnectionClosed, DataError, Error, Interrupted
@@ -24,6 +24,10 @@ from dqlite_dbapi.protocol.transaction import Transaction
 from dqlite_dbapi.sql import Statement
 from dqlite_dbapi.wire.constants import Request
 from dqlite_dbapi.wire.requests import encode_sql
+from dqlite_dbapi.wire.values import encode_text
+
+if TYPE_CHECKING:
+    from dqlite_dbapi._copy import Snapshot
 
 _log = logging.getLogger("dqlite_dbapi.connection")
 _EXEC, _QUERY = int(Request.EXEC_SQL), int(Request.QUERY_SQL)
@@ -45,6 +49,8 @@ _TRACELESS_PRAGMAS = frozenset(
     }
 )
 _TEMPORARY = re.compile(rb"\btemp(orary)?\b", re.IGNORECASE)
+#: More than the 1,000 pages after which members checkpoint.
+_REGROW = ("CREATE TABLE dqlite_pad AS SELECT zeroblob(4300000) AS a", "DROP TABLE dqlite_pad")
 #: Parts of an unwanted result that are read before a connection is dropped instead: many where
 #: the member would keep the request's read lock for ever (hazard H24).
 _DISCARD_PARTS, _DISCARD_PARTS_UNCLEAN = 32, 8192
@@ -78,6 +84,7 @@ class Link:
         self._streaming: weakref.ref[RowBuffer] | None = None
         self._kept: dict[str, bytes] = {}
         self._watch = Watch() if options.guard == "strict" else None
+        self._snapshot: Snapshot | None = None  # that answers stale reads
         self._timeout = options.timeout
         self._is_special = False  # whether calls need more than `_execute`
         self._closed = False
@@ -170,6 +177,17 @@ class Link:
         self._transaction.succeeded(statement)
         if self._watch is not None:
             self._watch.succeeded(statement)
+
+    def _regrow(self) -> Flow[None]:
+        """After VACUUM: write enough for a checkpoint, without which a DUMP crashes (hazard H11)."""
+        if self._session.flavour.returning == "free":
+            for sql in _REGROW:
+                yield from self._session.call(encode_sql(_EXEC, encode_text(sql), ()))
+
+    def _forget_snapshot(self) -> None:
+        held, self._snapshot = self._snapshot, None
+        if held is not None:
+            held.close()
 
     def _forget_schema(self) -> None:
         if self._watch is not None:

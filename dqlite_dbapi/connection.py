@@ -158,16 +158,14 @@ class Connection(BaseConnection, Generic[R]):
             raise
 
     def _run(self, flow: Flow[T]) -> T:
-        self._lock.acquire()
-        try:
-            self._require_open()
-            return self._io.run(flow)
-        except BaseException as error:
-            if self._interrupted(anywhere=not isinstance(error, Exception)):
-                self._io.close()
-            raise
-        finally:
-            self._lock.release()
+        with self._lock:  # not acquire() and try: Ctrl-C can come between the two
+            try:
+                self._require_open()
+                return self._io.run(flow)
+            except BaseException as error:
+                if self._interrupted(anywhere=not isinstance(error, Exception)):
+                    self._io.close()
+                raise
 
     def _advance(self, rows: RowBuffer, *, to_end: bool = False) -> None:
         """Receive the next part of `rows`, or all the parts that are left."""
@@ -183,7 +181,17 @@ class Connection(BaseConnection, Generic[R]):
 
     def _stale(self, statement: Statement, values: Sequence[object]) -> Reply:
         """Answer a read from a snapshot of any member, at most `staleness` seconds old."""
-        raise NotImplementedError
+        from dqlite_dbapi._copy import answer
+        from dqlite_dbapi.snapshot import stale_snapshot
+
+        with self._lock:
+            self._require_open()
+            held = self._snapshot
+            if held is None or held.age > self._options.staleness:
+                fresh = stale_snapshot(self._options, time.monotonic() + self._timeout)
+                self._forget_snapshot()
+                self._snapshot = held = fresh
+            return answer(held, statement, values)
 
 
 @overload

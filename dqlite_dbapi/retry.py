@@ -63,6 +63,26 @@ def run_transaction(
         time.sleep(pause)
 
 
+def begin_transaction(
+    connection: Connection[R], *, begin: str = "immediate", keep_tokens: float = 3600.0
+) -> str:
+    """Begin a transaction with a token and return that; for frameworks that commit by themselves.
+
+    After a `CommitUnknown` from its COMMIT, `was_applied` tells what became of the token.
+    `ProgrammingError` if a transaction is open already.
+    """
+    policy = Policy(deadline=keep_tokens / 4, begin=begin, keep_tokens=keep_tokens)
+    course = Course(policy, _CLOCKS)
+    try:
+        connection._run(course.begin(connection))
+    except BaseException as error:
+        if course.failed(connection, error):
+            with suppress(Error):
+                connection._run(connection._rollback())
+        raise
+    return str(course.token)
+
+
 def was_applied(
     source: Source[R], token: str, *, deadline: float = 60.0, keep_tokens: float = 3600.0
 ) -> bool:

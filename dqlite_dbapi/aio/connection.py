@@ -176,7 +176,17 @@ class AsyncConnection(BaseConnection, Generic[R]):
 
     async def _stale(self, statement: Statement, values: Sequence[object]) -> Reply:
         """Answer a read from a snapshot of any member, at most `staleness` seconds old."""
-        raise NotImplementedError
+        from dqlite_dbapi._copy import answer
+        from dqlite_dbapi.aio.snapshot import stale_snapshot
+
+        async with self._lock:
+            self._require_open()
+            held = self._snapshot
+            if held is None or held.age > self._options.staleness:
+                fresh = await stale_snapshot(self._options, time.monotonic() + self._timeout)
+                self._forget_snapshot()
+                self._snapshot = held = fresh
+            return answer(held, statement, values)
 
 
 class Connecting(Generic[R]):

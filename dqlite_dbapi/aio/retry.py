@@ -60,6 +60,22 @@ async def run_transaction(
         await asyncio.sleep(pause)
 
 
+async def begin_transaction(
+    connection: AsyncConnection[R], *, begin: str = "immediate", keep_tokens: float = 3600.0
+) -> str:
+    """Begin a transaction with a token and return that, as `dqlite_dbapi.begin_transaction`."""
+    policy = Policy(deadline=keep_tokens / 4, begin=begin, keep_tokens=keep_tokens)
+    course = Course(policy, _CLOCKS)
+    try:
+        await connection._run(course.begin(connection))
+    except BaseException as error:
+        if course.failed(connection, error):
+            with suppress(Error):
+                await connection._run(connection._rollback())
+        raise
+    return str(course.token)
+
+
 async def was_applied(
     source: Source[R], token: str, *, deadline: float = 60.0, keep_tokens: float = 3600.0
 ) -> bool:

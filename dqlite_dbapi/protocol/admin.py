@@ -21,6 +21,8 @@ from dqlite_dbapi.wire.constants import Request, Response, Role
 from dqlite_dbapi.wire.requests import encode
 from dqlite_dbapi.wire.responses import Files, Member, Metadata, Server, Servers, decode
 
+#: FAILURE code of a DUMP of an unknown database (wire-protocol 8.1); some engines send no files.
+NOT_FOUND = 1002
 _PAUSE = 0.1
 
 
@@ -54,8 +56,26 @@ def weight(session: Session, value: int) -> Flow[None]:
 
 
 def dump(session: Session, database: str) -> Flow[Files]:
-    """The database file and its write-ahead log, as the asked member has them."""
-    return ask(session, Request.DUMP, database)
+    """The database file and its write-ahead log, as the asked member has them.
+
+    `OperationalError` with code 1002 when it knows no such database, or only an empty one.
+    """
+    try:
+        files: Files = yield from ask(session, Request.DUMP, database)
+    except OperationalError as error:
+        raise (unknown(session, database) if error.code == NOT_FOUND else error) from None
+    if not any(content for _, content in files.files):
+        raise unknown(session, database)
+    return files
+
+
+def unknown(session: Session, database: str) -> OperationalError:
+    """The error for a database that a member does not have."""
+    return OperationalError(
+        f"there is no database {database!r} here, or nothing was ever written to it",
+        code=NOT_FOUND,
+        address=session.address,
+    )
 
 
 def add(session: Session, member_id: int, address: str) -> Flow[None]:
@@ -79,9 +99,11 @@ def add(session: Session, member_id: int, address: str) -> Flow[None]:
 
 
 def assign(session: Session, member_id: int, role: Role) -> Flow[None]:
-    """Give a member a role; nothing to do when it has it."""
-    member = _named(member_id, (yield from cluster(session)))
+    """Give a member a role; nothing to do when it has it. The last voter stays one."""
+    members = yield from cluster(session)
+    member = _named(member_id, members)
     if member.role != role:
+        _keep_a_voter(member, members)
         yield from _change(session, Request.ASSIGN, member_id, int(role))
 
 
@@ -89,16 +111,16 @@ def remove(session: Session, member_id: int) -> Flow[None]:
     """Take a member that does not lead out of the cluster; the last voter stays (hazard H40)."""
     members = yield from cluster(session)
     member = _named(member_id, members)
-    voters = [other for other in members if other.role == Role.VOTER]
-    if voters == [member]:
-        raise NotSupportedError(
-            f"member {member_id} at {member.address} is the last voter and cannot be removed"
-        )
+    _keep_a_voter(member, members)
     yield from _change(session, Request.REMOVE, member_id)
 
 
 def transfer(session: Session, member_id: int) -> Flow[None]:
-    """Hand leadership to a voter, 0 for any other one."""
+    """Hand leadership to a voter, 0 for any other one; nothing to do when it leads."""
+    if member_id:
+        member = _named(member_id, (yield from cluster(session)))
+        if member.address == session.address:
+            return
     yield from _change(session, Request.TRANSFER, member_id)
 
 
@@ -108,6 +130,13 @@ def _named(member_id: int, members: Sequence[Member]) -> Member:
             return member
     known = ", ".join(str(member.id) for member in members)
     raise OperationalError(f"there is no member {member_id}; the members are {known}")
+
+
+def _keep_a_voter(member: Member, members: Sequence[Member]) -> None:
+    if [other for other in members if other.role == Role.VOTER] == [member]:
+        raise NotSupportedError(
+            f"member {member.id} at {member.address} is the last voter and must stay one"
+        )
 
 
 def _change(session: Session, kind: Request, *values: Any) -> Flow[None]:

@@ -126,7 +126,7 @@ def _check_vacuum(flavour: Flavour, *, wanted: bool) -> None:
     if not wanted:
         raise NotSupportedError(
             "VACUUM is refused: with some engines a snapshot taken after it crashes the member",
-            hint="connect with vacuum=True if no snapshots are taken from the leader",
+            hint="connect with vacuum=True, which also writes 4 MB afterwards to prevent that",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 
@@ -246,3 +247,35 @@ def test_consistency_per_statement(connection, table):
     assert not connection.in_transaction
     with pytest.raises(ProgrammingError):
         connection.execute("SELECT 1", consistency="wishful")
+
+
+def test_stale_reads_come_from_a_snapshot(connect, table):
+    connection = connect(consistency="stale", staleness=60)
+    assert connection.execute("SELECT * FROM t WHERE id > ?", (1,)).fetchall() == [
+        (2, "two"),
+        (3, "three"),
+    ]
+    connection.execute("DELETE FROM t")
+    connection.commit()
+    sql = "SELECT count(*) FROM t WHERE value <> :value"
+    assert connection.execute(sql, {"value": "one"}).fetchone() == (2,)
+    assert connection.execute(sql, {"value": ""}, consistency="leader").fetchone() == (0,)
+    with pytest.raises(OperationalError):
+        connection.execute("SELECT * FROM nothing")
+
+
+def test_a_snapshot_that_is_too_old_is_taken_anew(connect, table):
+    connection = connect(consistency="stale", staleness=0)
+    connection.execute("DELETE FROM t")
+    connection.commit()
+    give_up = time.monotonic() + 5
+    while count(connection):
+        assert time.monotonic() < give_up
+
+
+def test_iterdump(connection, table):
+    script = "\n".join(connection.iterdump())
+    copy = sqlite3.connect(":memory:")
+    copy.executescript(script)
+    assert copy.execute("SELECT * FROM t").fetchall()[0] == (1, "one")
+    copy.close()
