@@ -44,6 +44,7 @@ from dqlite_dbapi.rowfactory import (
     scalar_row,
     tuple_row,
 )
+from dqlite_dbapi.tls import tls_context
 from dqlite_dbapi.types import (
     BINARY,
     DATETIME,
@@ -144,6 +145,7 @@ __all__ = [
     "sqlite_version",
     "sqlite_version_info",
     "threadsafety",
+    "tls_context",
     "tuple_row",
     "was_applied",
 ]

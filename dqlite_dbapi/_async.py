@@ -219,6 +219,7 @@ class AsyncIO:
         if future.done():
             return future.result()
         if self._is_cancelled:
+            future.cancel()
             raise self._interruption()
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self._limit, self._late, future)
@@ -309,10 +310,10 @@ class AsyncIO:
         if wire is None or transport is None:
             raise ConnectionLost("the connection is closed", address=self._address)
         poll = select.poll()
-        poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         for _ in range(_TURNS):
             if not wire.is_idle or transport.is_closing():
                 break
+            poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
             if not poll.poll(0):
                 return
             if self._tls is None:

@@ -1,4 +1,9 @@
-"""The blocking runner: the only file of the sync driver that touches a socket."""
+"""The blocking runner: the only file of the sync driver that touches a socket.
+
+`SyncIO.cancel` and `SyncIO.close` may come from any thread, and exchanges take no lock against
+them. So a socket that a flow may be using is only shut down, which wakes the flow; its descriptor
+is closed by the flow's own thread, or a reader could meet one that has been given out again.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +12,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 from struct import pack
 from typing import Any, TypeVar
 
-from dqlite_dbapi.errors import ConnectionLost, Error, InterfaceError, Timeout
-from dqlite_dbapi.options import split_address
+from dqlite_dbapi._sockets import leave_to_parent, resolve, shut, tune, unreachable
+from dqlite_dbapi.errors import ConnectionLost, Error, InterfaceError, Interrupted, Timeout
 from dqlite_dbapi.protocol.effects import (
     Check,
     Effect,
@@ -23,30 +29,55 @@ from dqlite_dbapi.protocol.effects import (
     RaceResult,
     Sleep,
 )
+from dqlite_dbapi.tls import TLS
 
 T = TypeVar("T")
 _CHUNK = 65536
-_KEEPALIVE = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
-_USER_TIMEOUT_MS = 30_000
+_NOBODY = object()
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
 class SyncIO:
     """Runs flows on one blocking socket at a time; not safe for use by two threads at once."""
 
-    def __init__(self, stopped: threading.Event | None = None) -> None:
-        """`stopped` ends the sleeps of a runner that lost a race."""
+    def __init__(
+        self,
+        stopped: threading.Event | None = None,
+        tls: TLS | None = None,
+        *,
+        keepalive: float = 15.0,
+        user_timeout: float = 30.0,
+    ) -> None:
+        """`stopped` ends a runner that lost a race; with `tls` no socket speaks plainly.
+
+        `keepalive`: seconds of silence before a probe, `user_timeout`: seconds that sent data may
+        stay unacknowledged; 0 leaves either to the system.
+        """
         self._socket: socket.socket | None = None
         self._address = ""
         self._limit = 0.0
         self._is_tcp = False
+        self._is_new = False  # the member has not answered yet
+        self._tls = tls
+        self._keepalive = keepalive
+        self._user_timeout = user_timeout
         self._stopped = stopped
+        self._flow: object = None  # the running one
+        self._cancelled: object = _NOBODY  # the flow that is to fail
+        self._orphan: socket.socket | None = None  # for the flow's thread to close
+        self._is_disturbed = False  # cancel() or close() came while a flow ran
+        self._wake: SimpleQueue[None] = SimpleQueue()  # may be put to by a signal handler
+        self._finished: SimpleQueue[Future[Any] | None] | None = None  # of the running race
+        self._guard = threading.RLock()  # held while a socket is shut down, replaced or closed
+        leave_to_parent(self)
 
     def run(self, flow: Flow[T]) -> T:
         """Drive `flow` to its end; returns its value or raises its exception."""
         answer: Any = None
         failure: Error | None = None
+        outer = self._flow  # a flow may ask the program, which may use the connection as well
         try:
+            self._flow = flow
             while True:
                 effect = flow.throw(failure) if failure is not None else flow.send(answer)
                 failure = None
@@ -59,19 +90,66 @@ class SyncIO:
                     failure = error
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
+        finally:
+            self._flow = outer
+            if self._is_disturbed and outer is None:
+                self._settle()
+
+    def cancel(self) -> None:
+        """Make the running flow fail at once with `Interrupted`; may be called from any thread.
+
+        Its socket is dropped. Nothing happens if no flow runs. Only the look-up of a host's name
+        cannot be woken; the flow fails when it is over.
+        """
+        flow = self._flow
+        if flow is None:
+            return
+        self._cancelled = flow
+        self._is_disturbed = True
+        self._wake.put(None)
+        finished = self._finished
+        if finished is not None:
+            finished.put(None)
+        with self._guard:
+            if self._flow is flow:
+                shut(self._socket)
 
     def close(self) -> None:
-        """Close the socket, if there is one; may be called from any thread."""
-        present, self._socket = self._socket, None
-        if present is not None:
-            with contextlib.suppress(OSError):  # the peer was first
-                present.shutdown(socket.SHUT_RDWR)
-            present.close()
+        """Close the socket, if there is one, and cancel a running flow; from any thread."""
+        self.cancel()
+        with self._guard:
+            present, self._socket = self._socket, None
+            if present is None:
+                return
+            shut(present)
+            self._orphan, self._is_disturbed = present, True
+            if self._flow is None:
+                self._settle()
+
+    def _settle(self) -> None:
+        """After a flow: close what was left to its thread, and forget that it was cancelled."""
+        with self._guard:
+            self._is_disturbed = False
+            self._cancelled, self._wake = _NOBODY, SimpleQueue()
+            orphan, self._orphan = self._orphan, None
+            if orphan is not None:
+                orphan.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close the descriptor, which leaves the parent's connection alone."""
+        sockets = (self._socket, self._orphan)
+        self._socket = self._orphan = self._flow = self._finished = None
+        self._guard, self._wake = threading.RLock(), SimpleQueue()
+        for inherited in sockets:
+            if inherited is not None:
+                inherited.close()
+
+    # -- exchanges
 
     def _exchange(self, message: Any) -> bytes:
         present = self._socket
         if present is None:
-            raise ConnectionLost("the connection is closed", address=self._address)
+            raise self._lost("the connection is closed")
         try:
             if message:
                 present.sendall(message)
@@ -81,38 +159,77 @@ class SyncIO:
                 present.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             chunk = present.recv(_CHUNK)
         except (BlockingIOError, TimeoutError):
-            self.close()
+            self._drop()
             raise Timeout(f"no answer within {self._limit:g} s", address=self._address) from None
         except OSError as error:
-            self.close()
-            raise ConnectionLost(str(error), address=self._address) from None
+            raise self._lost(str(error), error) from None
         if not chunk:
-            self.close()
-            raise ConnectionLost("the member closed the connection", address=self._address)
+            raise self._lost("the member closed the connection")
         return chunk
 
+    def _lost(self, reason: str, error: OSError | None = None) -> Error:
+        """Drop the socket; the error for its loss, of which `cancel` may be the cause."""
+        self._drop()
+        if self._cancelled is self._flow:
+            return self._interruption()
+        if self._is_new and self._tls is not None:
+            return self._tls.failure(error, self._address)
+        return ConnectionLost(reason, address=self._address)
+
+    def _drop(self) -> None:
+        """Close the socket, from the thread that uses it."""
+        with self._guard:
+            present, self._socket = self._socket, None
+            if present is not None:
+                shut(present)
+                present.close()
+
+    def _heed(self) -> None:
+        """Raise `Interrupted` if the flow was cancelled; its socket is dropped."""
+        if self._cancelled is self._flow:
+            self._drop()
+            raise self._interruption()
+        if self._stopped is not None and self._stopped.is_set():
+            self._drop()
+            raise InterfaceError("another member answered first")
+
+    def _interruption(self) -> Interrupted:
+        return Interrupted("the call was cancelled", address=self._address)
+
     def _check(self) -> None:
+        present = self._socket
         try:
-            if self._socket is not None:
-                self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            if present is None:
+                pass
+            elif self._tls is None:
+                present.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            else:
+                self._check_records(present)
         except BlockingIOError:
             return
         except OSError as error:
-            self.close()
-            raise ConnectionLost(str(error), address=self._address) from None
-        self.close()
-        raise ConnectionLost("the member closed the connection", address=self._address)
+            raise self._lost(str(error)) from None
+        raise self._lost("the member closed the connection")
+
+    def _check_records(self, present: socket.socket) -> None:
+        """Read without waiting: session tickets make a TLS socket readable, and it cannot peek."""
+        import ssl
+
+        present.settimeout(0)
+        try:
+            present.recv(1)
+        except ssl.SSLWantReadError:
+            raise BlockingIOError from None
+        finally:
+            present.settimeout(self._limit)
+
+    # -- the other effects
 
     def _perform(self, effect: Effect) -> Any:
         if isinstance(effect, Open):
-            self.close()
-            self._address = effect.address
-            self._socket = dial(effect.address, effect.timeout)
-            self._is_tcp = self._socket.family != socket.AF_UNIX
-            if self._is_stopped():
-                raise InterfaceError("another member answered first")
-            return self._set_limit(effect.timeout)
+            return self._open(effect.address, effect.timeout)
         if isinstance(effect, Limit):
+            self._is_new = False  # whoever sets a limit has read the first answers
             return self._set_limit(effect.seconds)
         if isinstance(effect, Check):
             return self._check()
@@ -122,40 +239,114 @@ class SyncIO:
             return self._race(effect)
         raise TypeError(f"a flow yielded {effect!r}")
 
+    def _open(self, address: str, timeout: float) -> None:
+        give_up = time.monotonic() + timeout
+        self._drop()
+        self._address = address
+        self._is_new = False
+        connected = self._connect(address, give_up, timeout)
+        try:
+            self._is_tcp = connected.family != socket.AF_UNIX
+            if self._is_tcp:
+                tune(connected, self._keepalive, self._user_timeout)
+            if self._tls is not None:
+                self._is_new = True
+                self._secure(self._tls, connected, give_up)
+            self._set_limit(timeout)
+        except OSError as error:
+            raise self._lost(str(error), error) from None
+        except Error:
+            self._drop()
+            raise
+
+    def _connect(self, address: str, give_up: float, timeout: float) -> socket.socket:
+        """Connect to the first of the address's hosts that can be reached."""
+        problem: OSError | None = None
+        for family, target in resolve(address):
+            try:
+                connecting = socket.socket(family, socket.SOCK_STREAM)
+                self._use(connecting)
+                connecting.settimeout(max(give_up - time.monotonic(), 0.001))
+                connecting.connect(target)
+                connecting.settimeout(None)
+            except OSError as error:
+                self._drop()
+                problem = error
+            else:
+                self._heed()
+                return connecting
+        self._heed()
+        if isinstance(problem, TimeoutError):
+            raise Timeout(f"no connection within {timeout:g} s", address=address)
+        raise unreachable(problem, address)
+
+    def _use(self, fresh: socket.socket) -> None:
+        """Show a socket to `cancel`, unless that came before."""
+        with self._guard:
+            self._socket = fresh
+        self._heed()
+
+    def _secure(self, tls: TLS, connected: socket.socket, give_up: float) -> None:
+        connected.settimeout(max(give_up - time.monotonic(), 0.001))
+        with self._guard:
+            self._heed()  # a socket that was shut down would be lost in `wrap`
+            wrapped = self._socket = tls.wrap(connected, self._address)
+        wrapped.do_handshake()
+
     def _set_limit(self, seconds: float) -> None:
-        self._limit = seconds
-        if self._socket is not None:
-            interval = pack("@ll", *divmod(max(round(seconds * 1_000_000), 1), 1_000_000))
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
+        self._limit = seconds = max(seconds, 1e-6)
+        present = self._socket
+        if present is None:
+            return
+        if self._tls is not None:
+            present.settimeout(seconds)
+            return
+        interval = pack("@ll", *divmod(max(round(seconds * 1_000_000), 1), 1_000_000))
+        present.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
+        present.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
 
     def _sleep(self, seconds: float) -> None:
-        if self._stopped is None:
-            time.sleep(seconds)
-        elif self._stopped.wait(seconds):
-            raise InterfaceError("another member answered first")
+        give_up = time.monotonic() + seconds
+        self._heed()
+        with contextlib.suppress(Empty):
+            while True:
+                self._wake.get(timeout=max(give_up - time.monotonic(), 0))
+                self._heed()
+
+    # -- races
 
     def _race(self, race: Race) -> RaceResult:
         """Run the flows on threads, adopt the winner's socket and stop the others."""
         stopped = threading.Event()
-        runners = [SyncIO(stopped) for _ in race.flows]
+        runners = [
+            SyncIO(stopped, self._tls, keepalive=self._keepalive, user_timeout=self._user_timeout)
+            for _ in race.flows
+        ]
         errors: dict[SyncIO, Error] = {}
+        finished: SimpleQueue[Future[Any] | None] = SimpleQueue()
         pool = ThreadPoolExecutor(min(race.width, len(runners)), "dqlite-search")
+        self._finished = finished
         try:
+            self._heed()
             pending = {
                 pool.submit(runner.compete, flow): runner
                 for runner, flow in zip(runners, race.flows, strict=True)
             }
+            for future in pending:
+                future.add_done_callback(finished.put)
             while pending:
-                done, _ = wait(pending, return_when=FIRST_COMPLETED)
-                for future in done:
-                    runner = pending.pop(future)
-                    value, error = future.result()
-                    if error is None:
-                        self._adopt(runner)
-                        return RaceResult(value, ())
-                    errors[runner] = error
+                done = finished.get()
+                self._heed()
+                if done is None:
+                    continue
+                runner = pending.pop(done)
+                value, error = done.result()
+                if error is None:
+                    self._adopt(runner)
+                    return RaceResult(value, ())
+                errors[runner] = error
         finally:
+            self._finished = None
             stopped.set()
             for runner in runners:
                 runner.close()
@@ -169,61 +360,14 @@ class SyncIO:
         except Error as error:
             return None, error
         finally:
-            if self._is_stopped():
-                self.close()
-
-    def _is_stopped(self) -> bool:
-        return self._stopped is not None and self._stopped.is_set()
+            if self._stopped is not None and self._stopped.is_set():
+                self._drop()
 
     def _adopt(self, winner: SyncIO) -> None:
-        self.close()
-        self._socket, winner._socket = winner._socket, None
-        self._address, self._limit, self._is_tcp = winner._address, winner._limit, winner._is_tcp
-
-
-def dial(address: str, timeout: float) -> socket.socket:
-    """Connect to `host:port`, `[IPv6]:port` or `@abstract` within `timeout` seconds.
-
-    `ConnectionLost` for a refused or unreachable address, `Timeout` when time is up.
-    """
-    give_up = time.monotonic() + timeout
-    problem: OSError | None = None
-    try:
-        targets = _resolve(address)
-    except OSError as error:
-        raise ConnectionLost(f"cannot resolve: {error.strerror}", address=address) from None
-    for family, target in targets:
-        connecting = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            connecting.settimeout(max(give_up - time.monotonic(), 0.001))
-            connecting.connect(target)
-            connecting.settimeout(None)
-            if family != socket.AF_UNIX:
-                _tune(connecting)
-        except OSError as error:
-            connecting.close()
-            problem = error
-        else:
-            return connecting
-    if isinstance(problem, TimeoutError):
-        raise Timeout(f"no connection within {timeout:g} s", address=address)
-    reason = problem.strerror if problem is not None else "the name has no address"
-    raise ConnectionLost(f"cannot connect: {reason}", address=address)
-
-
-def _resolve(address: str) -> list[tuple[int, Any]]:
-    if address.startswith("@"):
-        return [(socket.AF_UNIX, "\0" + address[1:])]
-    host, port = split_address(address)
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [(family, target) for family, _, _, _, target in found]
-
-
-def _tune(connected: socket.socket) -> None:
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE:
-        if hasattr(socket, name):
-            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+        self._drop()
+        with winner._guard:
+            adopted, winner._socket = winner._socket, None
+        self._address, self._limit = winner._address, winner._limit
+        self._is_tcp, self._is_new = winner._is_tcp, winner._is_new
+        if adopted is not None:
+            self._use(adopted)

@@ -130,6 +130,16 @@ _shared: OrderedDict[_Key, MemoryNodeStore] = OrderedDict()
 _lock = threading.Lock()
 
 
+def _renew_lock() -> None:
+    """In a forked child: another thread of the parent may have held the lock."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 def shared_store(addresses: tuple[str, ...], path: str | None = None) -> MemoryNodeStore:
     """The process's store for these addresses, so that connections learn from each other."""
     key = (addresses, path)
