@@ -96,10 +96,10 @@ class BaseClient:
     def _cluster(self) -> Flow[list[NodeInfo]]:
         return self._at_leader(_members)
 
-    def _add(self, member_id: int, address: str) -> Flow[None]:
+    def _add(self, member_id: int, address: str, role: Role) -> Flow[None]:
         """Reachability first: an unreachable voter blocks all changes for 50 s (hazard H40)."""
         yield from self._at(address, _nothing)
-        job = _bound(admin.add, member_id, address)
+        job = _bound(admin.add, member_id, address, role)
         yield from self._at_leader(job, timeout=_CATCH_UP)
 
     def _assign(self, member_id: int, role: Role) -> Flow[None]:

@@ -86,6 +86,7 @@ class Link:
         self._watch = Watch() if options.guard == "strict" else None
         self._snapshot: Snapshot | None = None  # that answers stale reads
         self._timeout = options.timeout
+        self.staleness = options.staleness  #: seconds, for `stale` reads; may be set at any time
         self._is_special = False  # whether calls need more than `_execute`
         self._closed = False
         self._is_altered = False  # holds state on the server that no other connection has

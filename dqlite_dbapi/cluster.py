@@ -54,12 +54,14 @@ class Client(BaseClient):
         """All members, as the leader sees them."""
         return self._run(self._cluster())
 
-    def add(self, member_id: int, address: str) -> None:
+    def add(self, member_id: int, address: str, role: Role | int = Role.VOTER) -> None:
         """Make the running member at `address` a voter; nothing to do when it is one.
+
+        With `role` a standby (1) or spare (2) instead.
 
         `OperationalError` when the id or the address belongs to another member.
         """
-        self._run(self._add(member_id, address))
+        self._run(self._add(member_id, address, Role(role)))
 
     def assign(self, member_id: int, role: Role | int) -> None:
         """Make a member a voter (0), standby (1) or spare (2).

@@ -180,14 +180,14 @@ class Connection(BaseConnection, Generic[R]):
                     self._run(self._discard())
 
     def _stale(self, statement: Statement, values: Sequence[object]) -> Reply:
-        """Answer a read from a snapshot of any member, at most `staleness` seconds old."""
+        """Answer a read from a snapshot of any member, at most `self.staleness` seconds old."""
         from dqlite_dbapi._copy import answer
         from dqlite_dbapi.snapshot import stale_snapshot
 
         with self._lock:
             self._require_open()
             held = self._snapshot
-            if held is None or held.age > self._options.staleness:
+            if held is None or held.age > self.staleness:
                 fresh = stale_snapshot(self._options, time.monotonic() + self._timeout)
                 self._forget_snapshot()
                 self._snapshot = held = fresh

@@ -131,7 +131,8 @@ def _parse_url(url: str) -> tuple[list[str], str, dict[str, object]]:
     if scheme != "dqlite":
         raise InterfaceError(
             f"the URL begins with {scheme!r}, not with 'dqlite'",
-            hint="sqlite+dqlite:// and the like are for SQLAlchemy's create_engine",
+            hint="sqlite+dqlite:// and the like are for SQLAlchemy's create_engine, where further"
+            " hosts are ?host=h2:9001",
         )
     rest, _, query = rest.partition("?")
     hosts, _, name = rest.partition("/")

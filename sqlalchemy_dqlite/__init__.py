@@ -1,7 +1,13 @@
-"""SQLAlchemy 2.0 and 2.1 dialect for dqlite clusters; `create_engine("dqlite://...")` finds it."""
+"""SQLAlchemy 2.0 and 2.1 dialects for dqlite clusters; `create_engine("dqlite://...")` finds them.
+
+The asyncio dialects are in `sqlalchemy_dqlite.aio`.
+"""
 
 from __future__ import annotations
 
-from .dbapi import DqliteDialect
+from sqlalchemy.dialects.sqlite import insert
 
-__all__ = ["DqliteDialect"]
+from .dbapi import DqliteDialect, SqliteDqliteDialect
+from .retry import run_transaction
+
+__all__ = ["DqliteDialect", "SqliteDqliteDialect", "insert", "run_transaction"]

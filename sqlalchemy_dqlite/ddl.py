@@ -34,6 +34,18 @@ class DqliteTypeCompiler(SQLiteTypeCompiler):
         """`BOOL`, NUMERIC affinity like BOOLEAN."""
         return "BOOL"
 
+    def visit_BIGINT(self, type_: Any, type_expression: Any = None, **kw: Any) -> str:
+        """`BIGINT`; `INTEGER`, which holds as much, where the server is to count it up."""
+        if _is_counted(type_expression):
+            return self.visit_INTEGER(type_, **kw)
+        return super().visit_BIGINT(type_, **kw)
+
+    def visit_SMALLINT(self, type_: Any, type_expression: Any = None, **kw: Any) -> str:
+        """`SMALLINT`; `INTEGER` where the server is to count it up."""
+        if _is_counted(type_expression):
+            return self.visit_INTEGER(type_, **kw)
+        return super().visit_SMALLINT(type_, **kw)
+
     def visit_DATE(self, type_: Any, **kw: Any) -> str:
         """`DATE_CHAR`."""
         return "DATE_CHAR"
@@ -60,6 +72,13 @@ class DqliteDDLCompiler(SQLiteDDLCompiler):
         with _own_options(column):
             text: str = super().get_column_specification(column, **kw)  # type: ignore[no-untyped-call]
             return text
+
+
+def _is_counted(column: Any) -> bool:
+    """Whether a column is a table's automatic key, which SQLite has as INTEGER PRIMARY KEY only."""
+    if not isinstance(column, Column) or column.table is None or not column.primary_key:
+        return False
+    return column.table.autoincrement_column is column
 
 
 def _carriers(obj: Any) -> Iterator[DialectKWArgs]:

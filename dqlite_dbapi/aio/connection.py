@@ -126,6 +126,10 @@ class AsyncConnection(BaseConnection, Generic[R]):
 
     async def close(self) -> None:
         """Close the connection; an open transaction is rolled back. May be repeated."""
+        self.terminate()
+
+    def terminate(self) -> None:
+        """Same as `close`, for where nothing can be awaited, such as a cancelled task."""
         self._closed = True
         self._session.to(State.CLOSED)
         self._io.close()
@@ -175,14 +179,14 @@ class AsyncConnection(BaseConnection, Generic[R]):
                     await self._run_locked(self._discard())
 
     async def _stale(self, statement: Statement, values: Sequence[object]) -> Reply:
-        """Answer a read from a snapshot of any member, at most `staleness` seconds old."""
+        """Answer a read from a snapshot of any member, at most `self.staleness` seconds old."""
         from dqlite_dbapi._copy import answer
         from dqlite_dbapi.aio.snapshot import stale_snapshot
 
         async with self._lock:
             self._require_open()
             held = self._snapshot
-            if held is None or held.age > self._options.staleness:
+            if held is None or held.age > self.staleness:
                 fresh = await stale_snapshot(self._options, time.monotonic() + self._timeout)
                 self._forget_snapshot()
                 self._snapshot = held = fresh

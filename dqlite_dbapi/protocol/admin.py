@@ -78,15 +78,15 @@ def unknown(session: Session, database: str) -> OperationalError:
     )
 
 
-def add(session: Session, member_id: int, address: str) -> Flow[None]:
-    """Make `address` a voter under `member_id`.
+def add(session: Session, member_id: int, address: str, role: Role = Role.VOTER) -> Flow[None]:
+    """Make `address` a member of that role under `member_id`.
 
     Nothing to do when it is one; `OperationalError` when id or address belong to another member.
     """
     for member in (yield from cluster(session)):
         if member.id == member_id and member.address == address:
-            if member.role != Role.VOTER:
-                yield from assign(session, member_id, Role.VOTER)
+            if member.role != role:
+                yield from assign(session, member_id, role)
             return
         if member.id == member_id or member.address == address:
             raise OperationalError(
@@ -95,7 +95,7 @@ def add(session: Session, member_id: int, address: str) -> Flow[None]:
                 address=session.address,
             )
     yield from _change(session, Request.ADD, member_id, address)
-    yield from assign(session, member_id, Role.VOTER)
+    yield from assign(session, member_id, role)
 
 
 def assign(session: Session, member_id: int, role: Role) -> Flow[None]:

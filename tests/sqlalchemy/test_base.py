@@ -1,11 +1,12 @@
-"""Transactions, isolation levels and engine features through SQLAlchemy."""
+"""Transactions, isolation levels and db features through SQLAlchemy."""
 
 from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+
+from sqlalchemy_dqlite import insert
 
 METADATA = sa.MetaData()
 ITEMS = sa.Table(
@@ -18,13 +19,13 @@ ITEMS = sa.Table(
 
 
 @pytest.fixture
-def items(engine):
-    METADATA.create_all(engine)
-    return engine
+def items(db):
+    METADATA.create_all(db)
+    return db
 
 
-def names(engine):
-    with engine.connect() as connection:
+def names(db):
+    with db.connect() as connection:
         return connection.scalars(sa.select(ITEMS.c.name).order_by(ITEMS.c.name)).all()
 
 
@@ -39,11 +40,11 @@ def test_commit_and_rollback(items):
     assert names(items) == ["kept"]
 
 
-def test_ddl_is_part_of_the_transaction(engine):
-    with engine.connect() as connection:
+def test_ddl_is_part_of_the_transaction(db):
+    with db.connect() as connection:
         METADATA.create_all(connection)
         connection.rollback()
-    assert sa.inspect(engine).get_table_names() == []
+    assert sa.inspect(db).get_table_names() == []
 
 
 def test_savepoints(items):
@@ -88,10 +89,10 @@ def test_autocommit(items):
 
 
 def test_isolation_level_is_reset_in_the_pool(make_engine):
-    engine = make_engine(pool_size=1, max_overflow=0)
-    with engine.connect() as connection:
+    db = make_engine(pool_size=1, max_overflow=0)
+    with db.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
+    with db.connect() as connection:
         assert connection.get_isolation_level() == "SERIALIZABLE"
         assert connection.default_isolation_level == "SERIALIZABLE"
 
@@ -107,8 +108,8 @@ def test_autocommit_engine(items, make_engine, options):
 
 
 def test_skip_autocommit_rollback(make_engine):
-    engine = make_engine(isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
-    with engine.connect() as connection:
+    db = make_engine(isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+    with db.connect() as connection:
         assert connection.scalar(sa.text("SELECT 1")) == 1
 
 
@@ -128,10 +129,10 @@ def test_foreign_keys(items, make_engine, option, enforced):
             connection.execute(ITEMS.insert(), orphan)
 
 
-def test_version_is_the_servers(engine):
-    with engine.connect() as connection:
+def test_version_is_the_servers(db):
+    with db.connect() as connection:
         text = connection.scalar(sa.text("SELECT sqlite_version()"))
-    assert ".".join(map(str, engine.dialect.server_version_info)) == text
+    assert ".".join(map(str, db.dialect.server_version_info)) == text
 
 
 def test_returning_follows_the_engine(items):
@@ -155,6 +156,26 @@ def test_upsert(items):
     assert names(items) == ["older"]
 
 
+def test_replacing_rows(items):
+    with items.begin() as connection:
+        connection.execute(ITEMS.insert(), {"id": 1, "name": "old"})
+        replace = ITEMS.insert().prefix_with("OR REPLACE")
+        connection.execute(replace, [{"id": 1, "name": "new"}, {"id": 2, "name": "two"}])
+    assert names(items) == ["new", "two"]
+
+
+def test_upsert_of_many(items):
+    rows = [{"id": number, "name": f"{number:03}"} for number in range(1, 101)]
+    statement = insert(ITEMS)
+    statement = statement.on_conflict_do_update(
+        index_elements=["id"], set_={"name": "n" + statement.excluded.name}
+    )
+    with items.begin() as connection:
+        connection.execute(statement, rows)
+        connection.execute(statement, rows[:50])
+    assert names(items) == [f"{n:03}" for n in range(51, 101)] + [f"n{n:03}" for n in range(1, 51)]
+
+
 def test_many_rows_in_one_statement(items):
     rows = [{"id": number, "name": str(number)} for number in range(1, 501)]
     with items.begin() as connection:
@@ -173,17 +194,17 @@ def test_errors_keep_the_drivers_attributes(items):
 
 
 def test_a_closed_driver_connection_is_a_disconnect(make_engine):
-    engine = make_engine(pool_pre_ping=True, pool_size=1, max_overflow=0)
-    with engine.connect() as connection:
+    db = make_engine(pool_pre_ping=True, pool_size=1, max_overflow=0)
+    with db.connect() as connection:
         connection.connection.dbapi_connection.close()
         with pytest.raises(DBAPIError) as caught:
             connection.execute(sa.text("SELECT 1"))
         assert caught.value.connection_invalidated
-    with engine.connect() as connection:
+    with db.connect() as connection:
         assert connection.scalar(sa.text("SELECT 1")) == 1
 
 
-def test_ping(engine):
-    driver_connection = engine.raw_connection()
-    assert engine.dialect.do_ping(driver_connection.dbapi_connection)
+def test_ping(db):
+    driver_connection = db.raw_connection()
+    assert db.dialect.do_ping(driver_connection.dbapi_connection)
     driver_connection.close()

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, registry, sessionmaker
 
+import dqlite_dbapi
 from dqlite_node import LocalCluster
+from sqlalchemy_dqlite import run_transaction
+from tests.support import engines
 
 ITEMS = sa.Table("items", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True))
+
+
+class Item:
+    """Mapped to `items`."""
+
+
+registry().map_imperatively(Item, ITEMS)
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +48,13 @@ def kill_leader(own_cluster):
 
 
 @pytest.fixture
-def make_items(own_cluster, url_for):
-    engines = []
-
+def make_items(own_cluster, url_for, scheme, create):
     def make(**options):
-        engine = sa.create_engine(url_for(own_cluster.addresses), **options)
-        engines.append(engine)
+        engine = create(url_for(own_cluster.addresses, scheme), **options)
         ITEMS.metadata.create_all(engine)
         return engine
 
-    yield make
-    for engine in engines:
-        engine.dispose()
+    return make
 
 
 def leader_of(connection):
@@ -102,3 +111,125 @@ def test_every_pooled_connection_recovers(make_items, kill_leader):
                 failures.append(error.orig)
     assert stored(engine) == [1, 2, 3, 4]
     assert all(failure.is_retryable for failure in failures)
+
+
+def test_savepoints_are_lost_with_their_transaction(make_items, kill_leader):
+    engine = make_items()
+    with engine.connect() as connection:
+        connection.execute(ITEMS.insert(), {"id": 1})
+        outer = connection.begin_nested()
+        connection.execute(ITEMS.insert(), {"id": 2})
+        inner = connection.begin_nested()
+        kill_leader()
+        with pytest.raises(DBAPIError):
+            connection.execute(ITEMS.insert(), {"id": 3})
+        inner.rollback()
+        outer.rollback()
+        connection.rollback()
+        with connection.begin_nested():
+            connection.execute(ITEMS.insert(), {"id": 4})
+        connection.commit()
+    assert stored(engine) == [4]
+
+
+def test_a_session_starts_again(make_items, kill_leader):
+    engine = make_items()
+    with Session(engine) as session:
+        session.add(Item(id=1))
+        session.flush()
+        kill_leader()
+        session.add(Item(id=2))
+        with pytest.raises(DBAPIError):
+            session.commit()
+        session.rollback()
+        session.add(Item(id=3))
+        session.commit()
+    assert stored(engine) == [3]
+
+
+def test_run_transaction_under_load(own_cluster, url_for, kill_leader):
+    engine = sa.create_engine(url_for(own_cluster.addresses), pool_size=4)
+    ITEMS.metadata.create_all(engine)
+    maker = sessionmaker(engine)
+    is_over = threading.Event()
+    done = []
+
+    def work(first):
+        for number in range(first, 10**9, 4):
+            run_transaction(maker, lambda session, key=number: session.add(Item(id=key)))
+            done.append(number)
+            if is_over.is_set():
+                return
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    kill_leader()
+    before = len(done)
+    while len(done) < before + 20 and any(thread.is_alive() for thread in threads):
+        time.sleep(0.05)
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    assert stored(engine) == sorted(done)
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def mixed_cluster():
+    """Members of which the first can do RETURNING and the others cannot."""
+    cluster = engines.mixed(*(engines.named(name) for name in ("sid", "trixie", "trixie")))
+    cluster.start()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def lead(mixed_cluster):
+    """Have a member lead, by its number."""
+    client = dqlite_dbapi.Client(mixed_cluster.addresses)
+
+    def transfer(number):
+        address = mixed_cluster.addresses[number]
+        if client.leader() != address:
+            client.transfer(next(m.id for m in client.cluster() if m.address == address))
+        while client.leader() != address:
+            time.sleep(0.05)
+
+    yield transfer
+    client.close()
+
+
+def add_three(session):
+    items = [Item() for _ in range(3)]
+    session.add_all(items)
+    session.flush()
+    keys = [item.id for item in items]
+    moved = sa.update(Item).where(Item.id == keys[0]).values(id=keys[0] + 1000)
+    session.execute(moved, execution_options={"synchronize_session": "fetch"})
+    session.execute(sa.delete(Item).where(Item.id == keys[0] + 1000))
+    return keys[1:]
+
+
+@pytest.mark.parametrize("pre_ping", [True, False])
+def test_returning_follows_the_leader(mixed_cluster, lead, url_for, scheme, create, pre_ping):
+    engine = create(url_for(mixed_cluster.addresses, scheme), pool_pre_ping=pre_ping)
+    lead(0)
+    ITEMS.metadata.create_all(engine)
+    added, failures = [], []
+    for number in (0, 1, 0, 2):
+        lead(number)
+        for _ in range(2):
+            try:
+                with Session(engine) as session, session.begin():
+                    keys = add_three(session)
+                added += keys
+            except DBAPIError as error:
+                failures.append(error.orig)
+        with engine.connect() as connection:
+            assert connection.dialect.insert_returning is (number == 0)
+            assert connection.dialect is engine.dialect
+    assert stored(engine) == added
+    assert all(failure.is_retryable for failure in failures)
+    assert len(failures) <= (0 if pre_ping else 2)

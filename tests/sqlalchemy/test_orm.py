@@ -31,7 +31,7 @@ class Book(Base):
 
 
 class Ticket(Base):
-    """Without RETURNING, whatever the engine can do."""
+    """Without RETURNING, whatever the db can do."""
 
     __tablename__ = "tickets"
     __table_args__ = {"implicit_returning": False}  # noqa: RUF012 - SQLAlchemy's own idiom
@@ -40,9 +40,9 @@ class Ticket(Base):
 
 
 @pytest.fixture
-def session(engine):
-    Base.metadata.create_all(engine)
-    with Session(engine) as session:
+def session(db):
+    Base.metadata.create_all(db)
+    with Session(db) as session:
         yield session
 
 

@@ -1,0 +1,48 @@
+"""One connection, one database: says so where a statement names another schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Table
+from sqlalchemy.schema import Index
+from sqlalchemy.sql import visitors
+
+from dqlite_dbapi import Error, NotSupportedError
+
+_SQLITE_ERROR = 1
+_OWN = (None, "main", "temp")
+
+
+def explain(error: Error, context: Any) -> None:
+    """Raise `NotSupportedError` if what failed lies in a schema that cannot exist."""
+    if context is None or error.code is None or error.code & 0xFF != _SQLITE_ERROR:
+        return
+    compiled = context.compiled
+    if compiled is None:
+        return
+    for table in _tables(compiled.statement):
+        schema = context.root_connection.schema_for_object(table)
+        if schema not in _OWN:
+            raise NotSupportedError(
+                f"there is no schema {schema!r}: a connection has exactly one database, and"
+                " dqlite has no ATTACH",
+                code=error.code,
+                address=error.address,
+                hint="make another engine for another database, or map the schema away with"
+                " execution_options(schema_translate_map={...: None})",
+            ) from error
+
+
+def _tables(statement: Any) -> Iterator[Table]:
+    """Tables that a statement, of SQL or DDL, names."""
+    element = getattr(statement, "element", statement)
+    if isinstance(element, Index) and element.table is not None:
+        element = element.table
+    for item in visitors.iterate(element):
+        if isinstance(item, Table):
+            yield item
+    target = getattr(statement, "table", None)
+    if isinstance(target, Table):
+        yield target
