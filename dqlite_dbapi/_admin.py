@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-from dqlite_dbapi.errors import InterfaceError, NotLeader, OperationalError
+from dqlite_dbapi.errors import ClientClosed, NotLeader, OperationalError
 from dqlite_dbapi.nodestore import shared_store
 from dqlite_dbapi.options import Options, check_database, parse
 from dqlite_dbapi.protocol import admin, health
@@ -60,7 +60,7 @@ class BaseClient:
 
     def _require_open(self) -> None:
         if self._closed:
-            raise InterfaceError("the cluster client is closed")
+            raise ClientClosed("the cluster client is closed")
 
     def _at_leader(
         self, job: Callable[[Session], Flow[T]], *, timeout: float | None = None

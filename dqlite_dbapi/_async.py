@@ -8,9 +8,10 @@ import select
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from dqlite_dbapi._sockets import leave_to_parent, tune, unreachable
+from dqlite_dbapi._transport import Wire, lost
 from dqlite_dbapi.errors import ConnectionLost, Error, Interrupted, Timeout
 from dqlite_dbapi.options import split_address
 from dqlite_dbapi.protocol.effects import (
@@ -27,101 +28,7 @@ from dqlite_dbapi.tls import TLS
 
 T = TypeVar("T")
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
-#: Bytes that may wait for the program before the member is made to wait.
-_READ_AHEAD = 1 << 20
 _TURNS = 8
-
-
-class _Wire(asyncio.Protocol):
-    """Turns asyncio's callbacks into one future at a time."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._waiter: asyncio.Future[bytes] | None = None
-        self._writable: asyncio.Future[None] | None = None
-        self._paused = False
-        self._transport: asyncio.Transport
-        self.quickack: Callable[[], None] | None = None
-        self.lost: Error | None = None
-        self.explain: Callable[[Exception | None], Error] = _lost
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport (asyncio)."""
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Hand a chunk to whoever waits, else keep it (asyncio)."""
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            self._waiter = None
-            waiter.set_result(data)
-            return
-        self._chunks.append(data)
-        self._size += len(data)
-        if self._size > _READ_AHEAD and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
-
-    def eof_received(self) -> bool:
-        """Close: a member that has shut down its side answers no more (asyncio)."""
-        self.fail(self.explain(None))
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Pass the reason on (asyncio)."""
-        self.fail(self.explain(exc))
-
-    def pause_writing(self) -> None:
-        """The socket is full (asyncio)."""
-        self._writable = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        """The socket takes more (asyncio)."""
-        waiter, self._writable = self._writable, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def fail(self, error: Error) -> None:
-        """Fail whoever waits, now and later; the first reason stays."""
-        self.lost = self.lost or error
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(self.lost)
-        self.resume_writing()
-
-    def send(self, message: bytes) -> None:
-        """Write without waiting; raises the reason if the connection is lost."""
-        if self.lost is not None:
-            raise self.lost
-        self._transport.write(message)
-
-    def receive(self) -> asyncio.Future[bytes]:
-        """The next chunk, as a future."""
-        waiter: asyncio.Future[bytes] = self._loop.create_future()
-        if self._chunks:
-            waiter.set_result(b"".join(self._chunks))
-            self._chunks.clear()
-            self._size = 0
-            if self._paused:
-                self._paused = False
-                self._transport.resume_reading()
-        elif self.lost is not None:
-            waiter.set_exception(self.lost)
-        else:
-            self._waiter = waiter
-        return waiter
-
-    @property
-    def drained(self) -> asyncio.Future[None] | None:
-        """Something to wait for before more is written, None if nothing."""
-        return self._writable
-
-    @property
-    def is_idle(self) -> bool:
-        """True while nothing has come that nobody asked for."""
-        return not self._chunks and self.lost is None
 
 
 class AsyncIO:
@@ -135,7 +42,7 @@ class AsyncIO:
         Seconds of silence before a keep-alive probe, and for data that is not acknowledged.
         """
         self._transport: asyncio.Transport | None = None
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
         self._address = ""
         self._limit = 0.0
         self._tls = tls
@@ -143,6 +50,8 @@ class AsyncIO:
         self._user_timeout = user_timeout
         self._waiting: asyncio.Future[Any] | None = None
         self._is_cancelled = False
+        self._deadline: float | None = None  # of the exchange that is under way
+        self._timer: asyncio.TimerHandle | None = None
         leave_to_parent(self)
 
     async def run(self, flow: Flow[T]) -> T:
@@ -167,7 +76,10 @@ class AsyncIO:
     def close(self) -> None:
         """Drop the transport, if there is one."""
         transport, self._transport = self._transport, None
+        timer, self._timer = self._timer, None
         self._wire = None
+        if timer is not None:
+            timer.cancel()
         if transport is not None:
             transport.abort()
 
@@ -221,19 +133,31 @@ class AsyncIO:
         if self._is_cancelled:
             future.cancel()
             raise self._interruption()
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._limit, self._late, future)
+        loop = future.get_loop()
+        self._deadline = deadline = loop.time() + self._limit
+        if self._timer is None or self._timer.when() > deadline:
+            self._watch(loop, deadline)
         self._waiting = future
         try:
             return await future
         finally:
-            timer.cancel()
-            self._waiting = None
+            self._waiting = self._deadline = None
 
-    def _late(self, future: asyncio.Future[Any]) -> None:
-        if not future.done():
-            reason = f"no answer within {self._limit:g} s"
-            future.set_exception(Timeout(reason, address=self._address))
+    def _watch(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+        """Have one timer for many exchanges: it looks whether the present one is late."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(deadline, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        waiting, deadline = self._waiting, self._deadline
+        if waiting is None or waiting.done() or deadline is None:
+            return
+        if loop.time() < deadline:
+            self._watch(loop, deadline)
+            return
+        waiting.set_exception(Timeout(f"no answer within {self._limit:g} s", address=self._address))
 
     async def _perform(self, effect: Effect) -> Any:
         if isinstance(effect, Open):
@@ -241,7 +165,7 @@ class AsyncIO:
         elif isinstance(effect, Limit):
             self._limit = effect.seconds
             if self._wire is not None:  # whoever sets a limit has read the first answers
-                self._wire.explain = _lost
+                self._wire.explain = lost
         elif isinstance(effect, Check):
             await self._check()
         elif isinstance(effect, Sleep):
@@ -275,7 +199,7 @@ class AsyncIO:
 
     async def _dial(
         self, loop: asyncio.AbstractEventLoop, address: str
-    ) -> tuple[asyncio.Transport, _Wire]:
+    ) -> tuple[asyncio.Transport, Wire]:
         options: dict[str, Any] = {}
         tls = self._tls
         if tls is not None:
@@ -283,10 +207,10 @@ class AsyncIO:
         try:
             if address.startswith("@"):
                 path = "\0" + address[1:]
-                made = await loop.create_unix_connection(lambda: _Wire(loop), path, **options)
+                made = await loop.create_unix_connection(lambda: Wire(loop), path, **options)
             else:
                 host, port = split_address(address)
-                made = await loop.create_connection(lambda: _Wire(loop), host, port, **options)
+                made = await loop.create_connection(lambda: Wire(loop), host, port, **options)
         except (OSError, ValueError) as error:
             if tls is not None and tls.is_handshake(error):
                 raise tls.failure(error, address) from None
@@ -382,7 +306,7 @@ class AsyncIO:
         self._address, self._limit = winner._address, winner._limit
 
 
-def _abandon(dialled: asyncio.Future[tuple[asyncio.Transport, _Wire]]) -> None:
+def _abandon(dialled: asyncio.Future[tuple[asyncio.Transport, Wire]]) -> None:
     """Close a connection that nobody waits for any more."""
     if not dialled.cancelled() and dialled.exception() is None:
         dialled.result()[0].abort()
@@ -391,10 +315,6 @@ def _abandon(dialled: asyncio.Future[tuple[asyncio.Transport, _Wire]]) -> None:
 def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _lost(error: Exception | None) -> Error:
-    return ConnectionLost(str(error) if error else "the member closed the connection")
 
 
 _inherited: list[asyncio.Transport] = []

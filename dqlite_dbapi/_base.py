@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dqlite_dbapi._link import Link
+from dqlite_dbapi._quick import quick
 from dqlite_dbapi._results import Convert, Reply, RowBuffer
 from dqlite_dbapi.errors import (
     Busy,
@@ -25,7 +26,7 @@ from dqlite_dbapi.options import CONSISTENCIES, LEGACY_TRANSACTION_CONTROL, Opti
 from dqlite_dbapi.protocol.backoff import Attempts
 from dqlite_dbapi.protocol.effects import Check, Flow, Limit, Sleep
 from dqlite_dbapi.protocol.guard import LocalAnswer, check, needs_transaction
-from dqlite_dbapi.protocol.session import State
+from dqlite_dbapi.protocol.session import RowPart, State
 from dqlite_dbapi.protocol.statements import lookup
 from dqlite_dbapi.protocol.transaction import TransactionState, implied_by, outcome
 from dqlite_dbapi.sql import Kind, Statement, split
@@ -51,6 +52,7 @@ class BaseConnection(ErrorAttributes, Link):
         self.text_factory: Callable[[bytes], Any] | type[str] = str
         self._adapters = Adapters()
         self._converters = Converters()
+        self._detects = options.detect_types
         self._consistency = options.consistency
         self._autocommit = options.autocommit
         self._implied = implied_by(options.autocommit, options.isolation_level)
@@ -105,10 +107,7 @@ class BaseConnection(ErrorAttributes, Link):
 
     def _conversion(self, rows: RowBuffer) -> tuple[tuple[str, ...], Convert | None]:
         """Column names as shown, and what `detect_types` and `text_factory` do to each row."""
-        if not self._options.detect_types and self.text_factory is str:
-            return rows.names, None
-        detect = self._options.detect_types
-        plan = self._converters.plan(rows.names, rows.codes, detect, self.text_factory)
+        plan = self._converters.plan(rows.names, rows.codes, self._detects, self.text_factory)
         return plan.names, plan.convert
 
     # -- statements
@@ -118,7 +117,8 @@ class BaseConnection(ErrorAttributes, Link):
     ) -> Flow[Reply]:
         """Run one statement of the user's; `consistency` is None for the connection's own."""
         if consistency is None and not self._is_special:
-            return self._execute(statement, params)
+            flow = quick if statement.is_simple else BaseConnection._execute
+            return flow(self, statement, params)
         if consistency not in (None, *CONSISTENCIES):
             raise ProgrammingError(f"consistency {consistency!r} is none of {CONSISTENCIES}")
         return self._special(statement, params, consistency or self._options.consistency)
@@ -181,7 +181,8 @@ class BaseConnection(ErrorAttributes, Link):
                 if not (error.is_retryable or error.is_ambiguous):
                     raise
                 if time.monotonic() >= attempts.deadline:
-                    raise
+                    reason = f"no majority confirmed the read in time: {error.message}"
+                    raise Timeout(reason, address=error.address) from error
                 self._tell("retry", f"a linearizable read is repeated after: {error}")
                 yield Sleep(0.05)
 
@@ -254,18 +255,7 @@ class BaseConnection(ErrorAttributes, Link):
             schema = 1
         if statement.returns_rows:
             message = encode_sql(_QUERY, statement.encoded, params, schema, self._adapters)
-            part = yield from session.query(message)
-            buffer = RowBuffer(part.names, part.rows, part.more, part.head)
-            if part.more:
-                self._follow(buffer)
-                if self._transaction.is_open and not session.flavour.clean_drop:
-                    yield from self._rest(buffer)  # dropped half-way, it would stay locked (H24)
-            if statement.returning:
-                yield from self._rest(buffer)
-                self._changes += len(buffer.rows)
-            elif statement.is_guarded:
-                self._keep(statement)
-            return Reply(buffer, None)
+            return (yield from self._received(statement, (yield from session.query(message))))
         message = encode_sql(_EXEC, statement.encoded, params, schema, self._adapters)
         frame = yield from session.call(message)
         if frame.kind != _RESULT:
@@ -279,6 +269,20 @@ class BaseConnection(ErrorAttributes, Link):
         elif statement.kind is Kind.VACUUM:
             yield from self._regrow()
         return Reply(None, result)
+
+    def _received(self, statement: Statement, part: RowPart) -> Flow[Reply]:
+        """Make a reply of the first part of a result."""
+        buffer = RowBuffer(part.names, part.rows, part.more, part.head)
+        if part.more:
+            self._follow(buffer)
+            if self._transaction.is_open and not self._session.flavour.clean_drop:
+                yield from self._rest(buffer)  # dropped half-way, it would stay locked (H24)
+        if statement.returning:
+            yield from self._rest(buffer)
+            self._changes += len(buffer.rows)
+        elif statement.is_guarded:
+            self._keep(statement)
+        return Reply(buffer, None)
 
     def _answer(self, statement: Statement) -> Reply | None:
         pragma = statement.pragma
@@ -376,6 +380,8 @@ class BaseConnection(ErrorAttributes, Link):
 
     def _rollback(self) -> Flow[None]:
         """Roll back an open transaction; a broken connection has done so already."""
+        if self._unsent is not None:
+            yield from self._drain()
         if self._streaming is not None:
             yield from self._discard()
         session = self._session

@@ -7,6 +7,7 @@ import random
 import re
 import time
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from dqlite_dbapi._results import RowBuffer
@@ -81,7 +82,8 @@ class Link:
         self._store = shared_store(options.addresses, options.node_store)
         self._session = Session("", time.monotonic, options.timeout)
         self._transaction = Transaction()
-        self._streaming: weakref.ref[RowBuffer] | None = None
+        self._streaming: Callable[[], RowBuffer | None] | None = None  # a weak reference
+        self._unsent: Callable[[], Flow[None]] | None = None  # sends rows that wait (`_bulk`)
         self._kept: dict[str, bytes] = {}
         self._watch = Watch() if options.guard == "strict" else None
         self._snapshot: Snapshot | None = None  # that answers stale reads
@@ -180,7 +182,7 @@ class Link:
             self._watch.succeeded(statement)
 
     def _regrow(self) -> Flow[None]:
-        """After VACUUM: write enough for a checkpoint, without which a DUMP crashes (hazard H11)."""
+        """After VACUUM: write enough for a checkpoint, without which DUMP crashes (hazard H11)."""
         if self._session.flavour.returning == "free":
             for sql in _REGROW:
                 yield from self._session.call(encode_sql(_EXEC, encode_text(sql), ()))
@@ -230,7 +232,10 @@ class Link:
             self._streaming = None
 
     def _drain(self) -> Flow[None]:
-        """Take the rest of a half-read result into its buffer, so that others may use the wire."""
+        """Let others use the wire: send what waits, take a half-read result into its buffer."""
+        if self._unsent is not None:
+            yield from self._unsent()
+            return
         buffer = self._streaming() if self._streaming is not None else None
         if buffer is None:
             yield from self._discard()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dqlite_dbapi._bulk import execute_many
 from dqlite_dbapi.errors import Error, NotSupportedError, ProgrammingError
 from dqlite_dbapi.protocol.effects import Flow
 from dqlite_dbapi.protocol.statements import lookup
@@ -45,6 +46,14 @@ class RowBuffer:
     def is_waiting(self) -> bool:
         """True when every row at hand was given out and more are to come."""
         return self.more and self.index >= len(self.rows)
+
+    @property
+    def is_filled(self) -> bool:
+        """True when a row is at hand; raises the error that came while the rest was read ahead."""
+        if self.index < len(self.rows):
+            return True
+        self.require_complete()
+        return False
 
     @property
     def codes(self) -> tuple[int, ...] | None:
@@ -181,9 +190,13 @@ class BaseCursor:
         return self._rows
 
     def _prepare(self, sql: str, parameters: Parameters) -> tuple[Statement, Sequence[object]]:
-        self._require_open()
+        if self._closed or self._base._closed:
+            self._require_open()
         statement = lookup(sql)
-        values = bind(statement, parameters)
+        if type(parameters) is tuple and len(parameters) == statement.slots:
+            values: Sequence[object] = parameters
+        else:
+            values = bind(statement, parameters)
         self._forget()
         return statement, values
 
@@ -207,7 +220,11 @@ class BaseCursor:
                 self._lastrowid = result.last_insert_id
 
     def _plan(self, rows: RowBuffer) -> None:
-        self._names, convert = self._base._conversion(rows)
+        base = self._base
+        if self._row_factory is None and not base._detects and base.text_factory is str:
+            self._names, self._convert = rows.names, None
+            return
+        self._names, convert = base._conversion(rows)
         self._convert = _chained(convert, make_maker(self._row_factory, self, self._names))
 
     def _many(self, sql: str, parameters: Iterable[Parameters]) -> Flow[None]:
@@ -217,14 +234,7 @@ class BaseCursor:
         if statement.kind is not Kind.WRITE or statement.returning:
             raise ProgrammingError("executemany() can only execute DML statements without rows.")
         self._forget()
-        base = self._base
-        total = 0
-        for item in parameters:
-            values = bind(statement, item)
-            _, result = yield from base._perform(statement, values)
-            if result is not None:
-                total += result.rows_affected
-        self._rowcount = total
+        self._rowcount = yield from execute_many(self._base, statement, parameters)
 
     def _made(self, rows: list[Row]) -> list[Any]:
         convert = self._convert

@@ -1,3 +1,21 @@
+from collections.abc import Callable, Sequence
 from typing import Any
 
 def decode(body: bytes, offset: int, columns: int, out: list[tuple[Any, ...]], /) -> bool: ...
+def decode_answer(
+    chunk: bytes, /
+) -> tuple[tuple[str, ...], list[tuple[Any, ...]], bool, bytes] | None: ...
+def encode_params(
+    head: bytes,
+    values: Sequence[object],
+    wide: bool,
+    slow: Callable[[Any, int, Any], tuple[int, bytes]],
+    adapters: object,
+    /,
+) -> bytes: ...
+def encode_row(
+    values: Sequence[object],
+    slow: Callable[[Any, int, Any], tuple[int, bytes]],
+    adapters: object,
+    /,
+) -> tuple[bytes, bytes]: ...

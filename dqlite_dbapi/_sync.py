@@ -12,10 +12,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from struct import pack
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dqlite_dbapi._sockets import leave_to_parent, resolve, shut, tune, unreachable
 from dqlite_dbapi.errors import ConnectionLost, Error, InterfaceError, Interrupted, Timeout
@@ -31,8 +30,12 @@ from dqlite_dbapi.protocol.effects import (
 )
 from dqlite_dbapi.tls import TLS
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 T = TypeVar("T")
 _CHUNK = 65536
+_MORE = 1 << 18  # once an answer has turned out to be long
 _NOBODY = object()
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
@@ -157,7 +160,7 @@ class SyncIO:
                 # The server never sets TCP_NODELAY: without this a second small message of one
                 # reply waits for our delayed ACK, some 40 ms.
                 present.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-            chunk = present.recv(_CHUNK)
+            chunk = present.recv(_CHUNK if message else _MORE)
         except (BlockingIOError, TimeoutError):
             self._drop()
             raise Timeout(f"no answer within {self._limit:g} s", address=self._address) from None
@@ -317,6 +320,8 @@ class SyncIO:
 
     def _race(self, race: Race) -> RaceResult:
         """Run the flows on threads, adopt the winner's socket and stop the others."""
+        from concurrent.futures import ThreadPoolExecutor
+
         stopped = threading.Event()
         runners = [
             SyncIO(stopped, self._tls, keepalive=self._keepalive, user_timeout=self._user_timeout)

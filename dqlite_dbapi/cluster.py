@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -103,6 +102,8 @@ class Client(BaseClient):
         Raises no error for members that do not answer. With `database` its leader must also
         answer a read there, within one second more.
         """
+        from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
         look = self._look(timeout)
         pool = ThreadPoolExecutor(_SIDE_BY_SIDE, "dqlite-health")
         try:

@@ -160,7 +160,8 @@ class Connection(BaseConnection, Generic[R]):
     def _run(self, flow: Flow[T]) -> T:
         with self._lock:  # not acquire() and try: Ctrl-C can come between the two
             try:
-                self._require_open()
+                if self._closed:
+                    self._require_open()
                 return self._io.run(flow)
             except BaseException as error:
                 if self._interrupted(anywhere=not isinstance(error, Exception)):

@@ -105,7 +105,15 @@ class NotSupportedError(DatabaseError):
     """The server cannot do this, or would be hurt by it (PEP 249)."""
 
 
-class ConnectionLost(OperationalError):
+class ClientError(Error):
+    """What keeps a client from its cluster: closed, no leader, a lost connection."""
+
+
+class ClientClosed(InterfaceError, ClientError):
+    """The cluster client was closed by the program."""
+
+
+class ConnectionLost(OperationalError, ClientError):
     """The connection broke where nothing was applied; an open transaction is rolled back."""
 
     is_disconnect = True
@@ -116,7 +124,7 @@ class NotLeader(ConnectionLost):
     """The member is not, or no longer, the leader; nothing was applied."""
 
 
-class NoLeader(OperationalError):
+class NoLeader(OperationalError, ClientError):
     """No member led the cluster, or could be reached, before the deadline; nothing was sent."""
 
     is_disconnect = True
@@ -248,6 +256,10 @@ AMBIGUOUS_CODES = frozenset({4, 10, 778, LEADERSHIP_LOST})
 _RAFT_NOTLEADER = 7
 
 
+#: What 1.18.7 answers to RETURNING while another connection writes; nothing was applied.
+_QUEUED_RETURNING = "nonempty statement tail"
+
+
 def code_name(code: int) -> str:
     """Symbol of a FAILURE code; an unknown extended code falls back to its primary one."""
     return _NAMES.get(code) or _NAMES.get(code & 0xFF) or f"code {code}"
@@ -262,5 +274,7 @@ def from_failure(code: int, message: str, address: str | None = None) -> Error:
         return NotLeader(message, code=code, address=address)
     if code == LEADERSHIP_LOST:
         return ConnectionLost(message, code=code, address=address)
+    if code == 1 and message == _QUEUED_RETURNING:
+        return Busy(message, code=code, address=address)
     kind = _CLASSES.get(code) or _CLASSES.get(code & 0xFF, OperationalError)
     return kind(message, code=code, address=address)

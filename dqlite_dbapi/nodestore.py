@@ -10,13 +10,16 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dqlite_dbapi.errors import InterfaceError
 from dqlite_dbapi.options import parse_address
 from dqlite_dbapi.protocol.session import Session
 from dqlite_dbapi.wire.constants import Role
 from dqlite_dbapi.wire.responses import Member
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _log = logging.getLogger("dqlite_dbapi.nodestore")
 
@@ -60,6 +63,8 @@ class FileNodeStore(MemoryNodeStore):
 
     def __init__(self, path: str, addresses: tuple[str, ...]) -> None:
         """Read `path` if it is there; `InterfaceError` for a file of another form."""
+        from pathlib import Path
+
         self._path = Path(path)
         self._written = read_members(self._path)
         super().__init__(addresses, self._written)
@@ -108,6 +113,7 @@ def read_members(path: Path) -> tuple[Member, ...]:
 def write_members(path: Path, members: Sequence[Member]) -> None:
     """Write a YAML node store by temporary file (mode 0600) and rename."""
     import tempfile
+    from pathlib import Path
 
     import yaml
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -301,6 +300,8 @@ _KEYWORDS_ONLY = frozenset({"events", "row_factory"})
 def _convert(name: str, value: object) -> Any:
     if name not in _CONVERTERS:
         known = [item.name for item in fields(Options)]
+        import difflib
+
         near = difflib.get_close_matches(name, known, 1)
         raise InterfaceError(
             f"there is no option {name!r}",

@@ -14,6 +14,8 @@ from dqlite_dbapi.errors import ProgrammingError
 from dqlite_dbapi.protocol.hazards import fails_halfway, find_hazard
 from dqlite_dbapi.protocol.stores import Stores, stores
 from dqlite_dbapi.protocol.tokens import Tokens, statements
+from dqlite_dbapi.wire.constants import Request
+from dqlite_dbapi.wire.requests import encode_sql
 from dqlite_dbapi.wire.values import encode_text
 
 
@@ -59,6 +61,8 @@ class Statement(NamedTuple):
     hazard: str  # what hurts a member whatever the values, "" for nothing (protocol.hazards)
     fails_halfway: bool  # ON CONFLICT FAIL: an error leaves the rows before it
     stores: Stores | None  # values that may not fit their columns (protocol.poison)
+    is_simple: bool  # a SELECT that nothing has to look at
+    request: bytes  # the message that runs it without parameters
 
     @property
     def text(self) -> str:
@@ -137,12 +141,13 @@ def classify(sql: str) -> Statement:
         token.depth == 0 and token.upper == "RETURNING" for token in tokens[main:]
     )
     pragma = _pragma(tokens[main:]) if kind is Kind.PRAGMA else None
-    slots, names, places = _parameters(tokens)
+    slots, names, places = parameters(tokens)
     hazard = find_hazard(kind.value, tokens, main, returning=returning)
     fails = is_write and fails_halfway(tokens, main)
     returns_rows = kind is Kind.READ or returning or (pragma is not None and _yields(pragma))
+    encoded = encode_text(text, "the SQL text")
     return Statement(
-        encoded=encode_text(text, "the SQL text"),
+        encoded=encoded,
         kind=kind,
         verb=verb,
         returns_rows=returns_rows,
@@ -156,6 +161,8 @@ def classify(sql: str) -> Statement:
         hazard=hazard,
         fails_halfway=fails,
         stores=stores(tokens, main, places) if is_write else None,
+        is_simple=kind is Kind.READ and not hazard,
+        request=encode_sql(Request.QUERY_SQL if returns_rows else Request.EXEC_SQL, encoded, ()),
     )
 
 
@@ -193,7 +200,7 @@ def _yields(pragma: Pragma) -> bool:
     return pragma.name in _ROWS_WITH_VALUE
 
 
-def _parameters(tokens: Tokens) -> tuple[int, tuple[str | None, ...], dict[int, int]]:
+def parameters(tokens: Tokens) -> tuple[int, tuple[str | None, ...], dict[int, int]]:
     """Slots as SQLite numbers them: `?` is one more than the highest so far, a name is one slot.
 
     Their number, their names, and the slot (from 0) of the parameter that starts at a position.

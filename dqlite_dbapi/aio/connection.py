@@ -154,11 +154,16 @@ class AsyncConnection(BaseConnection, Generic[R]):
             raise
 
     async def _run(self, flow: Flow[T]) -> T:
-        async with self._lock:
+        lock = self._lock
+        await lock.acquire()
+        try:
             return await self._run_locked(flow)
+        finally:
+            lock.release()
 
     async def _run_locked(self, flow: Flow[T]) -> T:
-        self._require_open()
+        if self._closed:
+            self._require_open()
         try:
             return await self._io.run(flow)
         except BaseException:

@@ -112,13 +112,20 @@ class AsyncCursor(BaseCursor, Generic[R]):
         return self
 
     async def __anext__(self) -> R:
-        rows = self._require_rows()
-        if rows.is_waiting:
-            await self._connection._advance(rows)
-        taken = rows.take(1)
-        if not taken:
-            raise StopAsyncIteration
-        return self._made(taken)[0]  # type: ignore[no-any-return]
+        rows = self._rows
+        if rows is None or self._closed or self._base._closed:
+            rows = self._require_rows()
+        index = rows.index
+        if index >= len(rows.rows):
+            if rows.more:
+                await self._connection._advance(rows)
+            if not rows.is_filled:
+                raise StopAsyncIteration
+            index = rows.index
+        rows.index = index + 1
+        rows.given += 1
+        row, convert = rows.rows[index], self._convert
+        return row if convert is None else convert(row)  # type: ignore[return-value]
 
     async def __aenter__(self) -> AsyncCursor[R]:
         return self

@@ -23,7 +23,7 @@ class MemberHealth:
     """One member: `round_trip` in ms, `error` why it could not be asked (None when it answered).
 
     `id` and `role` are None when no member could tell them, `weight` and `failure_domain` when
-    this one did not answer.
+    this one did not answer. `follows` is the leader that it knows; only voters know one.
     """
 
     id: int | None
@@ -35,6 +35,7 @@ class MemberHealth:
     weight: int | None = None
     failure_domain: int | None = None
     error: str | None = None
+    follows: str | None = None
 
     @property
     def role_name(self) -> str:
@@ -202,6 +203,7 @@ class Survey:
             weight=None if metadata is None else metadata.weight,
             failure_domain=None if metadata is None else metadata.failure_domain,
             error=answer.error,
+            follows=answer.leader or None,
         )
 
 

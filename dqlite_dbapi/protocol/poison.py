@@ -65,6 +65,11 @@ class Watch:
                         raise _refused(stores.table, cell.column, declared, value)
         return True
 
+    def is_free(self, stores: Stores) -> bool:
+        """True when the schema is known and no value could be harmful to the table."""
+        key = self._find(stores)
+        return key is not None and key not in self._types
+
     def load(self, rows: Iterable[Sequence[object]], stores: Stores) -> None:
         """Take over the rows of `CATALOGUE`, read because of `stores`."""
         self.forget()

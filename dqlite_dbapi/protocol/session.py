@@ -135,12 +135,35 @@ class Session:
             raise from_failure(*responses.decode_failure(frame.body), self.address)
         return frame
 
+    def burst(self, messages: bytes, count: int) -> Flow[list[Frame]]:
+        """Send several requests at once and read the one answer of each, failures included.
+
+        The server takes the next request when the answer before it is written, so the answers
+        must fit the socket's buffers while the requests are being sent: some hundreds.
+        """
+        if self.state is not State.READY:
+            raise ConnectionLost(f"the session is {self.state.value}", address=self.address)
+        self.state = State.BUSY
+        frames = [(yield from self._frame(messages))]
+        take = self._buffer.next_frame
+        while len(frames) < count:
+            frame = take()
+            frames.append((yield from self._frame(b"")) if frame is None else frame)
+        self.state = State.READY
+        return frames
+
     def query(self, message: bytes) -> Flow[RowPart]:
         """Send a QUERY; returns the first part of its rows. With `more` the session stays BUSY."""
         if self.state is not State.READY:
             raise ConnectionLost(f"the session is {self.state.value}", address=self.address)
         self.state = State.BUSY
         return (yield from self._part(message))
+
+    def resume(self, chunk: bytes) -> Flow[RowPart]:
+        """As `query`, whose message has been sent and whose answer begins with `chunk`."""
+        self._buffer.feed(chunk)
+        self._header = b""
+        return self._part(b"")
 
     def next_part(self) -> Flow[RowPart]:
         """Read the next part of the rows that `query` began."""
@@ -156,7 +179,8 @@ class Session:
                 f"a query was answered by a message of type {frame.kind}", address=self.address
             )
         body = frame.body
-        if message or not body.startswith(self._header):  # names are repeated in every part
+        header = self._header  # names are repeated in every part
+        if message or not (header and body.startswith(header)):
             self._names, offset = rows.decode_header(body)
             self._header = body[:offset]
         names = self._names

@@ -1,28 +1,33 @@
-"""Picks the row decoder: C where it was built, else Python. `DQLITE_DBAPI_ACCEL` forces either."""
+"""Picks the codec of rows and parameters: C where it was built, else Python.
+
+`DQLITE_DBAPI_ACCEL` forces either: `c` or `python`.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from dqlite_dbapi.wire import pyrows
+from dqlite_dbapi.wire import pyparams, pyrows
+from dqlite_dbapi.wire.pyparams import Slow
 
-Decoder = Callable[[bytes, int, int, list[tuple[Any, ...]]], bool]
+accelerator = "python"
+decode: Callable[[bytes, int, int, list[tuple[Any, ...]]], bool] = pyrows.decode
+decode_answer: Callable[[bytes], pyrows.Answer | None] = pyrows.decode_answer
+encode_params: Callable[[bytes, Sequence[object], bool, Slow, object], bytes]
+encode_row: Callable[[Sequence[object], Slow, object], tuple[bytes, bytes]]
+encode_params, encode_row = pyparams.encode_params, pyparams.encode_row
 
+_wanted = os.environ.get("DQLITE_DBAPI_ACCEL", "auto")
+if _wanted not in ("auto", "c", "python"):
+    raise ImportError(f"DQLITE_DBAPI_ACCEL is {_wanted!r}; it takes auto, c or python")
+if _wanted != "python":
+    try:
+        from dqlite_dbapi import _rows
 
-def _pick(wanted: str) -> tuple[str, Decoder]:
-    if wanted not in ("auto", "c", "python"):
-        raise ImportError(f"DQLITE_DBAPI_ACCEL is {wanted!r}; it takes auto, c or python")
-    if wanted != "python":
-        try:
-            from dqlite_dbapi import _rows
-        except ImportError:
-            if wanted == "c":
-                raise
-        else:
-            return "c", _rows.decode
-    return "python", pyrows.decode
-
-
-accelerator, decode = _pick(os.environ.get("DQLITE_DBAPI_ACCEL", "auto"))
+        encode_params, encode_row = _rows.encode_params, _rows.encode_row
+        decode, decode_answer, accelerator = _rows.decode, _rows.decode_answer, "c"
+    except (ImportError, AttributeError) as missing:  # AttributeError: an older build lies there
+        if _wanted == "c":
+            raise ImportError("the C codec is not built: reinstall with a C compiler") from missing

@@ -19,7 +19,7 @@ class Frame(NamedTuple):
 
 
 class FrameBuffer:
-    """Collects received chunks and gives out whole messages, each byte copied at most twice."""
+    """Collects received chunks and gives out whole messages, long ones copied once."""
 
     __slots__ = ("_chunks", "_limit", "_needed", "_offset", "_size")
 
@@ -47,6 +47,8 @@ class FrameBuffer:
         if self._size < self._needed:
             return None
         chunks = self._chunks
+        if self._needed > HEADER.size and self._size - self._needed < len(chunks[-1]):
+            return self._gathered()
         if len(chunks) > 1:
             first = chunks[0]
             chunks[0] = first[self._offset :] if self._offset else first
@@ -72,3 +74,18 @@ class FrameBuffer:
             self._chunks = []
             self._offset = 0
         return Frame(kind, schema, data[start + 8 : end])
+
+    def _gathered(self) -> Frame:
+        """A message that came in pieces, its header in the first and its end in the last one."""
+        pieces = self._chunks
+        first, last = pieces[0], pieces[-1]
+        _, kind, schema, _ = HEADER.unpack_from(first, self._offset)
+        pieces[0] = first[self._offset + HEADER.size :]
+        left = self._size - self._needed
+        rest: list[bytes] = []
+        if left:
+            rest = [last[-left:]]
+            pieces[-1] = pieces[-1][:-left]
+        body = b"".join(pieces)
+        self._chunks, self._offset, self._size, self._needed = rest, 0, left, HEADER.size
+        return Frame(kind, schema, body)

@@ -7,20 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from dqlite_dbapi.errors import DataError, ProgrammingError
+from dqlite_dbapi.wire import _accel
 from dqlite_dbapi.wire.constants import MAX_NARROW_PARAMS, ValueType
-from dqlite_dbapi.wire.values import F64, I64, U32, encode_blob, encode_text
-
-_NULL = b"\0" * 8
-_INTEGER, _FLOAT, _TEXT, _BLOB = (
-    int(ValueType.INTEGER),
-    int(ValueType.FLOAT),
-    int(ValueType.TEXT),
-    int(ValueType.BLOB),
-)
-_NULL_CODE = int(ValueType.NULL)
-_PADDING = tuple(b"\0" * count for count in range(1, 9))
+from dqlite_dbapi.wire.values import F64, I64, encode_blob, encode_text
 
 Encoded = tuple[int, bytes]
+EncodedRow = tuple[bytes, bytes]
 
 
 class Adapting(Protocol):
@@ -34,45 +26,63 @@ class Adapting(Protocol):
 
 
 def encode_params(
-    values: Sequence[object], *, wide: bool = False, adapters: Adapting | None = None
+    values: Sequence[object],
+    *,
+    wide: bool = False,
+    adapters: Adapting | None = None,
+    head: bytes = b"",
 ) -> bytes:
-    """Encode `values`, in the form of schema 0 or, with `wide`, of schema 1 (32-bit count).
+    """Encode `values` behind `head`, in the form of schema 0 or, with `wide`, of schema 1.
 
     Accepts None, int (64 bits, signed), float, str, their subclasses, and objects with the buffer
     protocol. Any other goes through `adapters` first, and these too if they cover native types.
-    `DataError` for a value out of range or with NUL, `ProgrammingError` for another type.
+    `DataError` for a value out of range or with NUL, `ProgrammingError` for another type. A `head`
+    begins with the header of a message, whose size is filled in.
     """
     count = len(values)
     if not count:
-        return b""
+        return head
     if not wide and count > MAX_NARROW_PARAMS:
         raise ProgrammingError(f"{count} parameters do not fit a tuple of schema 0")
     if adapters is not None and adapters.covers_natives:
         values = [adapters.adapt(value) for value in values]
         adapters = None
-    codes = bytearray(U32.pack(count) if wide else (count,))
-    parts: list[bytes] = [b""]
-    encoder_of = _ENCODERS.get
-    for position, value in enumerate(values, 1):
-        encoder = encoder_of(type(value))
-        if encoder is None:
-            value = value if adapters is None else adapters.adapt(value)  # noqa: PLW2901
-            encoder = _ENCODERS.get(type(value)) or _encoder(value, position)
-        code, raw = encoder(value, position)
-        codes.append(code)
-        parts.append(raw)
-    codes.extend(bytes(-len(codes) & 7))
-    parts[0] = bytes(codes)
-    return b"".join(parts)
+    return _accel.encode_params(head, values, wide, encode_value, adapters)
+
+
+def encode_row(values: Sequence[object], adapters: Adapting | None = None) -> EncodedRow:
+    """The type codes of `values` and their bytes, of which `join_rows` makes one tuple."""
+    if adapters is not None and adapters.covers_natives:
+        values = [adapters.adapt(value) for value in values]
+        adapters = None
+    return _accel.encode_row(values, encode_value, adapters)
+
+
+def join_rows(rows: Sequence[EncodedRow], *, wide: bool) -> list[bytes]:
+    """The parts of one parameter tuple that holds the values of all `rows`; none without values."""
+    codes = b"".join([row[0] for row in rows])
+    if not codes:
+        return []
+    header = len(codes).to_bytes(4 if wide else 1, "little") + codes
+    return [header, bytes(-len(header) & 7), *[row[1] for row in rows]]
+
+
+def encode_value(value: Any, position: int, adapters: Adapting | None) -> Encoded:
+    """Encode one value of any type that is accepted, or raise what is wrong with it."""
+    encoder = _ENCODERS.get(type(value))
+    if encoder is None:
+        value = value if adapters is None else adapters.adapt(value)
+        encoder = _ENCODERS.get(type(value)) or _encoder(value, position)
+    return encoder(value, position)
 
 
 def _null(_value: None, _position: int) -> Encoded:
-    return _NULL_CODE, _NULL
+    return int(ValueType.NULL), bytes(8)
 
 
 def _integer(value: int, position: int) -> Encoded:
     try:
-        return _INTEGER, I64.pack(value)
+        return int(ValueType.INTEGER), I64.pack(value)
     except struct.error:
         raise DataError(
             f"parameter {position} is {_short(value)}, beyond a signed 64-bit integer",
@@ -81,21 +91,15 @@ def _integer(value: int, position: int) -> Encoded:
 
 
 def _float(value: float, _position: int) -> Encoded:
-    return _FLOAT, F64.pack(value)
+    return int(ValueType.FLOAT), F64.pack(value)
 
 
 def _text(value: str, position: int) -> Encoded:
-    try:
-        raw = str.encode(value)
-    except UnicodeEncodeError:
-        raw = None
-    if raw is None or b"\0" in raw:
-        return _TEXT, encode_text(str.__str__(value), f"parameter {position}")  # raises
-    return _TEXT, raw + _PADDING[~len(raw) & 7]
+    return int(ValueType.TEXT), encode_text(str.__str__(value), f"parameter {position}")
 
 
 def _blob(value: bytes | bytearray | memoryview, _position: int) -> Encoded:
-    return _BLOB, encode_blob(value)
+    return int(ValueType.BLOB), encode_blob(value)
 
 
 def _buffer(value: Any, position: int) -> Encoded:

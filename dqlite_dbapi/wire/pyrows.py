@@ -6,13 +6,14 @@ and blobs look at bytes again. Rows of one shape without text or blobs are cut o
 
 from __future__ import annotations
 
-from struct import unpack_from
+from struct import error, unpack_from
 from typing import Any
 
-from dqlite_dbapi.wire.constants import ROWS_DONE, ROWS_PART, ValueType
-from dqlite_dbapi.wire.values import F64
+from dqlite_dbapi.wire.constants import ROWS_DONE, ROWS_PART, Response, ValueType
+from dqlite_dbapi.wire.values import F64, U32, U64
 
 Row = tuple[Any, ...]
+Answer = tuple[tuple[str, ...], list[Row], bool, bytes]
 _SIGNED_DONE = ROWS_DONE - (1 << 64)
 _SIGNED_PART = ROWS_PART - (1 << 64)
 
@@ -30,6 +31,36 @@ def decode(body: bytes, offset: int, columns: int, out: list[Row], /) -> bool:
     if not columns:
         return _marker(words, 0)
     return _decode(body, offset, words, columns, out)
+
+
+def decode_answer(chunk: bytes, /) -> Answer | None:
+    """Decode a chunk that is one whole ROWS message and the last of its result; None for others.
+
+    Names, rows, False (no more parts follow) and the type codes of the first row.
+    """
+    if len(chunk) < 24 or chunk[4] != Response.ROWS:
+        return None
+    size, count = U32.unpack_from(chunk)[0] * 8 + 8, U64.unpack_from(chunk, 8)[0]
+    if size != len(chunk) or count > 32767 or count * 8 > size:
+        return None
+    rows: list[Row] = []
+    try:
+        names, offset = _names(chunk, count)
+        if decode(chunk, offset, count, rows):
+            return None
+    except (ValueError, IndexError, error):
+        return None
+    return names, rows, False, chunk[offset : offset + (count + 1 >> 1)] if rows else b""
+
+
+def _names(chunk: bytes, count: int) -> tuple[tuple[str, ...], int]:
+    names = []
+    offset = 16
+    for _ in range(count):
+        end = chunk.index(b"\0", offset)
+        names.append(chunk[offset:end].decode("utf-8", "surrogateescape"))
+        offset = (end + 8) & ~7
+    return tuple(names), offset
 
 
 def _marker(words: tuple[int, ...], index: int) -> bool:

@@ -20,12 +20,16 @@ MAX_BODY = (1 << 31) - 8
 
 def frame(kind: int, body: bytes, schema: int = 0) -> bytes:
     """Put the header before `body`; `DataError` when the message is 2 GiB or more."""
-    if len(body) > MAX_BODY:
+    _check_size(len(body))
+    return HEADER.pack(len(body) >> 3, kind, schema, 0) + body
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BODY:
         raise DataError(
-            f"a message of {len(body)} bytes is too big; the limit is {MAX_BODY}",
+            f"a message of {size} bytes is too big; the limit is {MAX_BODY}",
             hint="split the value or the batch",
         )
-    return HEADER.pack(len(body) >> 3, kind, schema, 0) + body
 
 
 def encode(kind: Request, *values: Any, schema: int = 0) -> bytes:
@@ -63,5 +67,15 @@ def encode_sql(
     """Encode EXEC_SQL or QUERY_SQL for SQL that `encode_text` has already encoded."""
     if not params:
         return frame(kind, _SQL_PREFIX + sql)
-    encoded = encode_params(params, wide=schema == 1, adapters=adapters)
-    return frame(kind, _SQL_PREFIX + sql + encoded, schema)
+    head = HEADER.pack(0, kind, schema, 0) + _SQL_PREFIX + sql
+    message = encode_params(params, wide=schema == 1, adapters=adapters, head=head)
+    _check_size(len(message) - HEADER.size)
+    return message
+
+
+def join_sql(kind: int, sql: bytes, params: Sequence[bytes], schema: int) -> bytes:
+    """As `encode_sql`, with the parts of a parameter tuple (`params.join_rows`)."""
+    size = len(_SQL_PREFIX) + len(sql) + sum(map(len, params))
+    _check_size(size)
+    header = HEADER.pack(size >> 3, kind, schema, 0)
+    return b"".join((header, _SQL_PREFIX, sql, *params))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dqlite_dbapi.errors import ProtocolViolation
@@ -16,6 +16,7 @@ def message(kind, body):
     return struct.pack("<IBBH", len(body) // 8, kind, 0, 0) + body
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.data())
 def test_any_split_gives_the_same_frames(sizes, data):
     expected = [Frame(number, 0, bytes([number]) * size * 8) for number, size in enumerate(sizes)]

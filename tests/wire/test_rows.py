@@ -67,7 +67,7 @@ def tables(draw):
     return [shape for shape in shapes for _ in range(draw(st.integers(1, 3)))]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(tables(), st.booleans(), st.integers(0, 3))
 def test_round_trip_and_both_decoders_agree(rows, more, prefix):
     body = bytes(prefix * 8) + b"".join(map(encode_row, rows)) + (PART if more else DONE)
@@ -77,7 +77,7 @@ def test_round_trip_and_both_decoders_agree(rows, more, prefix):
         assert found == [tuple(value for _, value in row) for row in rows]
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(tables(), st.data())
 def test_damage_is_an_error_and_never_more(rows, data):
     body = bytearray(b"".join(map(encode_row, rows)) + DONE)
@@ -93,6 +93,42 @@ def test_damage_is_an_error_and_never_more(rows, data):
         except DAMAGE:
             outcomes.append("damaged")
     assert outcomes[0] == outcomes[1]
+
+
+def answer(rows, columns, marker=DONE, kind=7):
+    names = b"".join(pad(b"name%d\0" % n) for n in range(columns))
+    body = struct.pack("<Q", columns) + names + b"".join(map(encode_row, rows)) + marker
+    return struct.pack("<IBBH", len(body) // 8, kind, 0, 0) + body
+
+
+ANSWERS = {"c": _rows.decode_answer, "python": pyrows.decode_answer}
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables())
+def test_a_whole_answer(rows):
+    columns = len(rows[0])
+    for decode_answer in ANSWERS.values():
+        names, found, more, head = decode_answer(answer(rows, columns))
+        assert names == tuple(f"name{n}" for n in range(columns))
+        assert found == [tuple(value for _, value in row) for row in rows]
+        assert more is False
+        assert head == encode_row(rows[0])[: (columns + 1) // 2]
+        assert decode_answer(answer([], columns)) == (names, [], False, b"")
+        assert decode_answer(answer(rows, columns, PART)) is None
+        assert decode_answer(answer(rows, columns, kind=0)) is None
+
+
+@settings(max_examples=150, deadline=None)
+@given(tables(), st.data())
+def test_a_damaged_answer_is_left_to_others(rows, data):
+    chunk = bytearray(answer(rows, len(rows[0])))
+    if data.draw(st.booleans()):
+        del chunk[data.draw(st.integers(0, len(chunk) - 1)) :]
+    else:
+        chunk[data.draw(st.integers(0, len(chunk) - 1))] = data.draw(st.integers(0, 255))
+    found = [repr(decode_answer(bytes(chunk))) for decode_answer in ANSWERS.values()]
+    assert found[0] == found[1]
 
 
 def test_special_floats(decode):

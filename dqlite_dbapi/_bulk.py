@@ -1,0 +1,377 @@
+"""executemany in few round trips, so that nobody can tell it from a loop of execute.
+
+Inside a transaction rows wait, encoded, until a flight of them is sent. A plain INSERT goes out as
+statements of many rows (`protocol.batch`), anything else row by row, and in both cases several
+statements are under way at once.
+
+A flight is a savepoint, the statements, and its release. If one fails, the flight is undone and
+repeated row by row, which ends at the failing row and leaves those before it. Behind each statement
+comes a fence, a BEGIN, which fails in a transaction. An error may make SQLite roll the transaction
+back by itself; the fence then begins another, so that no later row is committed on its own.
+
+Outside of a transaction each row stands for itself and is sent by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from dqlite_dbapi.errors import Error, from_failure
+from dqlite_dbapi.protocol.batch import FACTS, Template, find_template, is_plain
+from dqlite_dbapi.protocol.effects import Flow
+from dqlite_dbapi.protocol.statements import lookup
+from dqlite_dbapi.protocol.transaction import TransactionState
+from dqlite_dbapi.sql import Statement, bind
+from dqlite_dbapi.wire.constants import MAX_NARROW_PARAMS, Request, Response
+from dqlite_dbapi.wire.frames import Frame
+from dqlite_dbapi.wire.params import EncodedRow, encode_row, join_rows
+from dqlite_dbapi.wire.requests import encode_sql, join_sql
+from dqlite_dbapi.wire.responses import Failure, decode_failure, decode_result
+
+if TYPE_CHECKING:
+    from dqlite_dbapi._base import BaseConnection
+    from dqlite_dbapi._results import Parameters
+
+_log = logging.getLogger("dqlite_dbapi.statements")
+_EXEC, _QUERY, _RESULT = int(Request.EXEC_SQL), int(Request.QUERY_SQL), int(Response.RESULT)
+_SAVE, _RELEASE, _UNDO, _FENCE, _ROLLBACK = (
+    encode_sql(_EXEC, lookup(sql).encoded, ())
+    for sql in (
+        "SAVEPOINT dqlite_many",
+        "RELEASE dqlite_many",
+        "ROLLBACK TO dqlite_many",
+        "BEGIN",
+        "ROLLBACK",
+    )
+)
+_ENDED = Failure(4, "the transaction ended by itself")
+#: Rows from which on it pays to ask the schema whether they may become one statement.
+_WORTH_ASKING = 16
+#: Bytes of values that a flight holds before it is sent; one row may be more.
+_FLIGHT_BYTES = 1 << 20
+#: Statements under way at once. Their answers must fit the socket's buffers.
+_FLIGHT = 128
+#: Parameters of one statement where the engine takes more than 255, and rows in any case.
+_WIDE_PARAMS, _MOST_ROWS = 1000, 500
+
+
+def execute_many(
+    base: BaseConnection, statement: Statement, items: Iterable[Parameters]
+) -> Flow[int]:
+    """Run `statement` once for each item; the sum of the rows that were changed.
+
+    Items are taken when they are needed. Those before one that fails, or before an error of the
+    iterator itself, have been carried out.
+    """
+    bulk = _Bulk(base, statement)
+    try:
+        try:
+            take = bulk.take
+            for item in items:
+                if not take(item):
+                    yield from bulk.add(item)
+        except Exception:
+            yield from bulk.flush()
+            raise
+        yield from bulk.flush()
+    finally:
+        bulk.stand_down()
+    return bulk.total
+
+
+class _Bulk:
+    """Rows of one statement that are waiting to be sent."""
+
+    def __init__(self, base: BaseConnection, statement: Statement) -> None:
+        self.total = 0
+        self._base = base
+        self._statement = statement
+        self._rows: list[EncodedRow] = []
+        self._size = 0
+        self._most = 0  # rows that wait at most
+        self._serial = -1  # of the transaction that has written already
+        self._is_free = False  # no value can be harmful (protocol.poison)
+        self._error: Error | None = None
+        self._slots = statement.slots
+        self._unit = 1  # rows of one statement
+        self._texts: dict[int, bytes] = {1: statement.encoded}
+        self._template: Template | None = None
+        self._order: tuple[int, ...] = ()
+        if not statement.is_guarded:
+            self._use(find_template(statement.text))
+        self._is_plain: bool | None = None if self._template is not None else False
+
+    def _use(self, template: Template | None) -> None:
+        if template is None or (not template.is_ordered and template.params > MAX_NARROW_PARAMS):
+            return
+        self._template = template
+        if not template.is_ordered:
+            self._order = template.order
+            self._texts = {}
+
+    def take(self, item: Parameters) -> bool:
+        """Let one more row wait with others, if there is nothing else to do for it."""
+        base, rows = self._base, self._rows
+        if (
+            not rows
+            or not self._is_free
+            or base._unsent is None
+            or type(item) is not tuple
+            or len(item) != self._slots
+            or len(rows) >= self._most
+            or self._size > _FLIGHT_BYTES
+        ):
+            return False
+        order = self._order
+        row = encode_row([item[slot] for slot in order] if order else item, base._adapters)
+        if self._rows is not rows:  # an adapter has used the connection
+            return False
+        rows.append(row)
+        self._size += len(row[1])
+        return True
+
+    def add(self, item: Parameters) -> Flow[None]:
+        """Take one item: send it, or let it wait."""
+        statement, base = self._statement, self._base
+        if self._error is not None:
+            raise self._error
+        if type(item) is tuple and len(item) == statement.slots:
+            values: Sequence[object] = item
+        else:
+            values = bind(statement, item)
+        transaction = base._transaction
+        if (
+            transaction.serial != self._serial
+            or transaction.state is not TransactionState.OPEN
+            or statement.is_guarded
+        ):
+            yield from self.flush()
+            yield from self._single(values)
+            return
+        if not self._is_free and statement.stores is not None:
+            yield from self._check(values)
+        if self._order:
+            values = [values[slot] for slot in self._order]
+        row = encode_row(values, base._adapters)
+        if not self._rows:
+            yield from self._stand_up()
+        self._rows.append(row)
+        self._size += len(row[1])
+        if len(self._rows) > self._most or self._size > _FLIGHT_BYTES:
+            yield from self._send(self._rows[:-1], self._rows[-1:])
+
+    def _single(self, values: Sequence[object]) -> Flow[None]:
+        """Send one row as `execute` does, which begins the transaction and takes its lock."""
+        base = self._base
+        _, result = yield from base._perform(self._statement, values)
+        if result is not None:
+            self.total += result.rows_affected
+        if base._transaction.state is TransactionState.OPEN:
+            self._serial = base._transaction.serial
+            self._measure()
+
+    def _measure(self) -> None:
+        """How many rows a flight has."""
+        params = len(self._order) or self._statement.slots
+        is_wide = self._base._session.flavour.wide_params
+        self._unit = 1
+        if self._is_plain is not False:
+            most = _WIDE_PARAMS if is_wide else MAX_NARROW_PARAMS
+            self._unit = max(1, min(_MOST_ROWS, most // max(params, 1)))
+        self._most = max(_FLIGHT, min(4 * _MOST_ROWS, self._unit * 16))
+
+    def _check(self, values: Sequence[object]) -> Flow[None]:
+        """Refuse a value that would crash the members that read it."""
+        base, stores = self._base, self._statement.stores
+        watch = base._watch
+        if watch is None or stores is None or watch.is_free(stores):
+            self._is_free = True
+        elif not watch.allows(stores, values, base._adapters):
+            yield from self.flush()
+            yield from base._learn_schema(watch, stores)
+            watch.allows(stores, values, base._adapters)
+
+    # -- while the iterator is asked for more
+
+    def _stand_up(self) -> Flow[None]:
+        """Have the waiting rows sent before anything else uses the connection.
+
+        The iterator may do so: it is the program's, and the rows count as carried out.
+        """
+        base = self._base
+        if base._streaming is not None:
+            yield from base._drain()
+        base._streaming, base._unsent = _nothing, self.flush
+
+    def stand_down(self) -> None:
+        """Undo `_stand_up`."""
+        base = self._base
+        if base._unsent is not None:
+            base._streaming = base._unsent = None
+
+    def flush(self) -> Flow[None]:
+        """Send all rows that wait. The last one goes alone: `changes()` tells of it."""
+        rows = self._rows
+        if rows:
+            yield from self._send(rows, [])
+
+    def _send(self, rows: list[EncodedRow], held: list[EncodedRow]) -> Flow[None]:
+        """Send `rows`; `held` wait on, unless there is an error."""
+        base = self._base
+        self.stand_down()
+        self._rows, self._size, self._is_free = [], 0, False
+        try:
+            if self._is_plain is None and self._template and len(rows) >= _WORTH_ASKING:
+                yield from self._ask(self._template.table)
+            trace = base._trace
+            if trace is not None:
+                for _ in rows:
+                    trace(self._statement.text)
+            alone = rows[len(rows) - (not held) :]
+            for flight in self._flights(rows[: len(rows) - len(alone)], alone):
+                yield from self._timed(flight)
+        except Error as error:
+            self._error = error
+            raise
+        if held:
+            yield from self._stand_up()
+            self._rows, self._size = held, len(held[0][1])
+
+    def _ask(self, table: str) -> Flow[None]:
+        """Learn from the schema what no other connection can change while the transaction lasts."""
+        base = self._base
+        message = encode_sql(_QUERY, FACTS.encoded, (table,))
+        try:
+            part = yield from base._session.query(message)
+            self._is_plain = is_plain(part.rows[0])
+        except Error as error:
+            if error.is_disconnect:
+                yield from self._fail(error)
+            self._is_plain = False
+        stores = self._statement.stores
+        if base._watch is not None and stores is not None and not base._watch.is_free(stores):
+            yield from base._learn_schema(base._watch, stores)
+        self._measure()
+
+    def _flights(
+        self, rows: list[EncodedRow], alone: list[EncodedRow]
+    ) -> Iterable[list[list[EncodedRow]]]:
+        """Cut rows into statements, and these into flights."""
+        unit = self._unit if self._is_plain else 1
+        units = [rows[start : start + unit] for start in range(0, len(rows), unit)]
+        if alone:
+            units.append(alone)
+        return [units[start : start + _FLIGHT] for start in range(0, len(units), _FLIGHT)]
+
+    # -- sending
+
+    def _timed(self, units: list[list[EncodedRow]]) -> Flow[None]:
+        base = self._base
+        if not base._is_special:
+            yield from self._fly(units)
+            return
+        yield from base._limit_transaction()
+        start = time.monotonic()
+        try:
+            yield from self._fly(units)
+        finally:
+            slow, seconds = base._options.slow_query, time.monotonic() - start
+            if slow is not None and seconds >= slow:
+                rows, text = sum(map(len, units)), self._statement.text
+                _log.warning("slow statements, %.3f s for %d rows: %s", seconds, rows, text)
+
+    def _fly(self, units: list[list[EncodedRow]]) -> Flow[None]:
+        """Send one flight and count what it changed, or undo it and go row by row."""
+        base = self._base
+        if len(units) == 1 and len(units[0]) == 1:
+            yield from self._one(units[0][0])
+            return
+        messages = [_SAVE]
+        for unit in units:
+            messages += [self._message(unit), _FENCE]
+        frames = yield from self._exchange(messages)
+        results, fences = frames[1::2], frames[2::2]
+        began = any(frame.kind == _RESULT for frame in fences)
+        failure = _failure(frames[0], *results)
+        if failure is None and not began:
+            failure = _failure(*(yield from self._exchange([_RELEASE])))
+            if failure is None:
+                self._count(results)
+                return
+        reason = from_failure(*(failure or _ENDED), base._session.address)
+        yield from self._undo(reason, began=began)
+        for unit in units:
+            for row in unit:
+                yield from self._one(row)
+
+    def _exchange(self, messages: list[bytes]) -> Flow[list[Frame]]:
+        try:
+            return (yield from self._base._session.burst(b"".join(messages), len(messages)))
+        except Error as error:
+            yield from self._fail(error)
+            raise
+
+    def _undo(self, error: Error, *, began: bool) -> Flow[None]:
+        """Take a flight back; raise `error` where more than the flight is gone."""
+        base = self._base
+        if began:  # by a fence, since the transaction had ended
+            frames = yield from self._exchange([_ROLLBACK])
+            if frames[0].kind != _RESULT:
+                base._session.drop()
+            base._transaction.ended()
+            base._forget_schema()
+            raise error
+        if error.is_disconnect:
+            yield from self._fail(error)
+        frames = yield from self._exchange([_UNDO, _RELEASE])
+        if any(frame.kind != _RESULT for frame in frames):
+            base._session.drop()
+            base._transaction.lost()
+            raise error
+
+    def _one(self, row: EncodedRow) -> Flow[None]:
+        message = self._message([row])
+        attempts = self._base._attempts(time.monotonic())
+        while True:
+            try:
+                frame = yield from self._base._session.call(message)
+                self._count([frame])
+                return
+            except Error as error:
+                yield from self._base._recover(error, self._statement, False, False, attempts)
+
+    def _fail(self, error: Error) -> Flow[None]:
+        """Raise `error` as after a statement inside a transaction."""
+        base = self._base
+        attempts = base._attempts(time.monotonic())
+        yield from base._recover(error, self._statement, False, False, attempts)
+        raise error
+
+    def _message(self, unit: list[EncodedRow]) -> bytes:
+        count = len(unit)
+        text = self._texts.get(count)
+        if text is None and self._template is not None:
+            text = self._texts[count] = self._template.text(count)
+        params = count * len(unit[0][0])
+        schema = int(params > MAX_NARROW_PARAMS)
+        return join_sql(_EXEC, text or b"", join_rows(unit, wide=schema == 1), schema)
+
+    def _count(self, frames: Iterable[Frame]) -> None:
+        changed = sum([decode_result(frame.body).rows_affected for frame in frames])
+        self.total += changed
+        self._base._changes += changed
+
+
+def _failure(*frames: Frame) -> Failure | None:
+    """The first failure among answers of which each should be a RESULT."""
+    for frame in frames:
+        if frame.kind != _RESULT:
+            return decode_failure(frame.body)
+    return None
+
+
+def _nothing() -> None:
+    """Stands for a result that is still coming, in the place of a weak reference to one."""

@@ -1,0 +1,125 @@
+"""The parameter encoders in C and in Python: equal bytes, equal errors, and no leaks."""
+
+from __future__ import annotations
+
+import array
+import gc
+import struct
+import tracemalloc
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dqlite_dbapi import _rows
+from dqlite_dbapi.errors import Error
+from dqlite_dbapi.types import Adapters
+from dqlite_dbapi.wire import pyparams
+from dqlite_dbapi.wire.params import encode_params, encode_row, encode_value, join_rows
+
+TWINS = {"c": _rows, "python": pyparams}
+ADAPTERS = Adapters()
+HEAD = struct.pack("<IBBH", 0, 8, 0, 0) + bytes(8)
+
+
+class Text(str):
+    __slots__ = ()
+
+
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.binary()
+    | st.text()
+    | st.text().map(Text)
+    | st.binary().map(bytearray)
+    | st.binary().map(memoryview)
+    | st.binary().map(lambda raw: array.array("B", raw))
+    | st.dates()
+    | st.datetimes()
+    | st.sampled_from([object(), 1j, [1], -(2**63), 2**63 - 1, 2**63, "a\0", "\ud800"])
+)
+
+
+def outcome(encode, *arguments):
+    """What an encoder returns, or the kind of its error."""
+    try:
+        return encode(*arguments)
+    except Error as error:
+        return type(error)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(VALUES, max_size=80), st.booleans(), st.sampled_from([b"", HEAD, HEAD * 3]))
+def test_both_twins_agree(values, wide, head):
+    tuples = [
+        outcome(twin.encode_params, head, given_as(values), wide, encode_value, ADAPTERS)
+        for twin in TWINS.values()
+        for given_as in (list, tuple)
+    ]
+    rows = [outcome(twin.encode_row, values, encode_value, ADAPTERS) for twin in TWINS.values()]
+    assert all(found == tuples[0] for found in tuples)
+    assert rows[0] == rows[1]
+    if head and isinstance(tuples[0], bytes):
+        assert struct.unpack_from("<I", tuples[0])[0] * 8 == len(tuples[0]) - 8
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(VALUES, min_size=3, max_size=3), min_size=1, max_size=9), st.booleans())
+def test_rows_are_joined_to_one_tuple(rows, wide):
+    try:
+        expected = encode_params([v for row in rows for v in row], wide=wide, adapters=ADAPTERS)
+        parts = join_rows([encode_row(row, ADAPTERS) for row in rows], wide=wide)
+    except Error:
+        return
+    assert b"".join(parts) == expected
+
+
+@pytest.mark.parametrize("twin", TWINS.values(), ids=list(TWINS))
+@pytest.mark.parametrize("answer", [None, (3,), (3, "text"), ("3", b""), 5])
+def test_what_a_slow_encoder_returns_is_checked(twin, answer):
+    with pytest.raises((TypeError, ValueError)):
+        twin.encode_row([object()], lambda *_: answer, None)
+
+
+@pytest.mark.parametrize("twin", TWINS.values(), ids=list(TWINS))
+def test_more_values_than_the_count_can_tell_are_an_error(twin):
+    with pytest.raises((ValueError, IndexError)):
+        twin.encode_params(b"", [1] * 256, False, encode_value, None)
+
+
+@pytest.mark.parametrize("arguments", [(), (1,), ([1], encode_value, None, 4)])
+def test_arguments_are_counted(arguments):
+    for function in (_rows.encode_row, _rows.encode_params):
+        with pytest.raises(TypeError):
+            function(*arguments)
+
+
+def everything():
+    """Encode and decode values of all kinds, and what fails half-way."""
+    values = [None, 1, 2**70, 1.5, "text", "é" * 50, b"x" * 100, bytearray(b"y"), Text("z")]
+    for row in (values, values[:2], [*values * 20, object()], [values[3], "\0"]):
+        outcome(_rows.encode_row, row, encode_value, None)
+        outcome(_rows.encode_params, HEAD, tuple(row), True, encode_value, None)
+    body = bytes.fromhex("33") + bytes(7) + b"abc\0\0\0\0\0" * 2
+    found = []
+    _rows.decode(body + b"\xff" * 8, 0, 2, found)
+    for damaged in (body[:16], body[:-1], b"\x07" + body[1:]):
+        with pytest.raises((ValueError, IndexError)):
+            _rows.decode(damaged, 0, 2, found)
+
+
+def test_nothing_leaks():
+    for _ in range(50):
+        everything()
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(300):
+        everything()
+    gc.collect()
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert after - before < 20_000
