@@ -6,7 +6,7 @@ export PYTHON VENV
 run := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults engines hazards lint types bench docs wheel check clean ready-test ready-dev
+.PHONY: help demo test faults engines hazards lint types sanitize bench docs wheel check clean ready-test ready-dev
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -33,8 +33,11 @@ lint: ready-dev ## ruff: rules and format
 types: ready-dev ## mypy, strict
 	@$(run) -m mypy
 
-bench: ready-test ## the figures of benchmarks/
-	@$(run) benchmarks/run.py
+sanitize: ready-test ## the C codec's tests under the address and undefined sanitizers
+	@sh .ci/sanitize.sh $(ARGS)
+
+bench: ready-test ## floor, peers and the driver, measured in turns (ARGS=--quick: a minute)
+	@$(run) benchmarks/run.py $(ARGS)
 
 docs: ready-test ## run the code in README.md and docs/
 	@$(run) -m pytest tests/test_docs.py
