@@ -79,6 +79,13 @@ class ParameterLimit:
 class DqliteCompiler(SQLiteCompiler):
     """SQLite's SQL; sees to it that what was planned for one leader does not run at another."""
 
+    locks_rows = False
+
+    def for_update_clause(self, select: Any, **kw: Any) -> str:
+        """Nothing: SQLite locks no rows, so the dialect locks the database before the SELECT."""
+        self.locks_rows = True
+        return ""
+
     def visit_update(self, update_stmt: Any, *args: Any, **kw: Any) -> str:
         """UPDATE."""
         self._require_plan(update_stmt)

@@ -14,6 +14,7 @@ from dqlite_dbapi import Error as DriverError
 
 from .abilities import Abilities, Ability, DqliteCompiler, ParameterLimit, fit, leader_changed
 from .ddl import REFLECTED_TYPES, DqliteDDLCompiler, DqliteTypeCompiler
+from .migrating import teach_alembic
 from .modes import CHARACTERISTICS, Modes, reading
 from .schemas import explain
 from .url import connect_arguments
@@ -64,6 +65,12 @@ class DqliteDialectBase(SQLiteDialect):
     def create_connect_args(self, url: URL) -> ConnectArgsType:
         """Turn a URL into the driver's addresses, database and options; see `connect_arguments`."""
         return [], {"foreign_keys": False, **connect_arguments(url)}
+
+    @classmethod
+    def get_dialect_cls(cls, url: URL) -> type[DqliteDialectBase]:
+        """Also called for each new engine, and offline: let an old Alembic know us."""
+        teach_alembic()
+        return cls
 
     @classmethod
     def engine_created(cls, engine: Engine) -> None:
@@ -144,7 +151,7 @@ class DqliteDialectBase(SQLiteDialect):
         modes = self._modes.get(_driver_connection(dbapi_connection))
         if modes is not None:
             modes.token = None
-        dbapi_connection.rollback()
+        super().do_rollback(dbapi_connection)  # type: ignore[no-untyped-call]
 
     def do_commit(self, dbapi_connection: Any) -> None:
         """Commit; where the transaction has a token, a lost answer is settled.
@@ -187,6 +194,8 @@ class DqliteDialectBase(SQLiteDialect):
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         """Run a statement, with the consistency that its execution options ask for."""
         how = reading(context.execution_options) if context is not None else None
+        if getattr(getattr(context, "compiled", None), "locks_rows", False):
+            _lock(_driver_connection(context.root_connection.connection))
         try:
             if how is None:
                 cursor.execute(statement, parameters)
@@ -234,6 +243,12 @@ class DqliteDialectBase(SQLiteDialect):
 def _driver_connection(borrowed: Any) -> Any:
     """The DB-API connection itself, of which SQLAlchemy passes the pool's wrapper."""
     return getattr(borrowed, "dbapi_connection", borrowed)
+
+
+def _lock(driver: Any) -> None:
+    """Keep other writers out from now on, unless the transaction has begun already."""
+    if not driver.autocommit and not driver.in_transaction:
+        driver.execute("BEGIN IMMEDIATE").close()
 
 
 def _read(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import textwrap
+import subprocess
+import sys
 
 import pytest
 import sqlalchemy as sa
 from alembic import autogenerate, command
-from alembic.config import Config
+from alembic.ddl.sqlite import SQLiteImpl
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+
+from tests.support.migrations import Migrations
 
 TABLES = """
     op.create_table(
@@ -45,110 +47,151 @@ NO_BATCH = """
 """
 
 
-class Migrations:
-    """A history of revisions in a folder made by `alembic init`."""
-
-    def __init__(self, folder, url):
-        self.output = io.StringIO()
-        self.config = Config(folder / "alembic.ini", output_buffer=self.output, stdout=self.output)
-        self.folder = folder / "migrations"
-        command.init(self.config, str(self.folder))
-        # With a file to read, the stock env.py silences the loggers of the whole test process.
-        self.config.config_file_name = None
-        self.config.set_main_option("script_location", str(self.folder))
-        self.config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-        self.count = 0
-
-    def add(self, upgrade, downgrade="pass"):
-        """Add a revision: the bodies of its two functions."""
-        previous = str(self.count) if self.count else None
-        self.count += 1
-        head = f"""
-        import sqlalchemy as sa
-        from alembic import op
-
-        revision, down_revision = {str(self.count)!r}, {previous!r}
-        """
-        body = textwrap.dedent(head)
-        for name, code in (("upgrade", upgrade), ("downgrade", downgrade)):
-            body += f"def {name}():\n" + textwrap.indent(textwrap.dedent(code), "    ") + "\n"
-        (self.folder / "versions" / f"{self.count}.py").write_text(body)
+@pytest.fixture(params=["dqlite", "sqlite+dqlite"])
+def scheme(request):
+    return request.param
 
 
 @pytest.fixture
-def migrations(tmp_path, url):
-    return Migrations(tmp_path, url)
+def migrations(tmp_path, cluster, url_for, scheme):
+    return Migrations(tmp_path, url_for(cluster.addresses, scheme))
 
 
-def columns(engine, table):
-    return [column["name"] for column in sa.inspect(engine).get_columns(table)]
+def columns(db, table):
+    return [column["name"] for column in sa.inspect(db).get_columns(table)]
 
 
-def test_up_and_down(migrations, engine):
+def test_up_and_down(migrations, db):
     migrations.add(TABLES, NO_TABLES)
     migrations.add(BATCH, NO_BATCH)
     command.upgrade(migrations.config, "head")
-    assert columns(engine, "parents") == ["id", "title", "born"]
-    assert [check["name"] for check in sa.inspect(engine).get_check_constraints("parents")] == [
+    assert columns(db, "parents") == ["id", "title", "born"]
+    assert [check["name"] for check in sa.inspect(db).get_check_constraints("parents")] == [
         "ck_title"
     ]
-    with engine.connect() as connection:
+    with db.connect() as connection:
         rows = connection.exec_driver_sql("SELECT * FROM parents").all()
         children = connection.exec_driver_sql("SELECT count(*) FROM children").scalar()
     assert [tuple(row) for row in rows] == [(1, "Ann", None)]
     assert children == 2
     command.downgrade(migrations.config, "-1")
-    assert columns(engine, "parents") == ["id", "name"]
+    assert columns(db, "parents") == ["id", "name"]
     command.downgrade(migrations.config, "base")
-    assert sa.inspect(engine).get_table_names() == ["alembic_version"]
+    assert sa.inspect(db).get_table_names() == ["alembic_version"]
 
 
-def test_a_failed_migration_leaves_nothing(migrations, engine):
+def test_a_failed_migration_leaves_nothing(migrations, db):
     migrations.add(TABLES)
     migrations.add(BATCH + '\n    op.execute("INSERT INTO nothing VALUES (1)")\n')
     with pytest.raises(sa.exc.DBAPIError):
         command.upgrade(migrations.config, "head")
-    assert sa.inspect(engine).get_table_names() == []
+    assert sa.inspect(db).get_table_names() == []
 
 
-def test_a_failed_migration_keeps_the_one_before(migrations, engine):
+def test_a_failed_migration_keeps_the_one_before(migrations, db):
     migrations.add(TABLES)
     command.upgrade(migrations.config, "head")
     migrations.add(BATCH + '\n    raise RuntimeError("no")\n')
     with pytest.raises(RuntimeError):
         command.upgrade(migrations.config, "head")
-    assert columns(engine, "parents") == ["id", "name"]
-    with engine.connect() as connection:
+    assert columns(db, "parents") == ["id", "name"]
+    with db.connect() as connection:
         assert MigrationContext.configure(connection).get_current_heads() == ("1",)
 
 
-def test_ensure_version(migrations, engine):
+def test_ensure_version(migrations, db):
     command.ensure_version(migrations.config)
-    assert sa.inspect(engine).get_table_names() == ["alembic_version"]
+    assert sa.inspect(db).get_table_names() == ["alembic_version"]
 
 
-def test_offline_sql(migrations):
+OFFLINE_BATCH = """
+    parents = sa.Table(
+        "parents",
+        sa.MetaData(),
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("name", sa.String(20), nullable=False),
+    )
+    with op.batch_alter_table("parents", copy_from=parents) as batch:
+        batch.alter_column("name", type_=sa.String(40))
+"""
+
+
+def test_an_offline_script(migrations, make_engine):
     migrations.add(TABLES)
+    migrations.add(OFFLINE_BATCH)
     command.upgrade(migrations.config, "head", sql=True)
-    script = migrations.output.getvalue()
-    assert "CREATE TABLE children" in script
-    assert "INSERT INTO alembic_version" in script
+    db = make_engine("&foreign_keys=true")
+    with db.connect() as connection:
+        connection.connection.driver_connection.executescript(migrations.output.getvalue())
+        assert MigrationContext.configure(connection).get_current_heads() == ("2",)
+        assert connection.exec_driver_sql("SELECT count(*) FROM children").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
 
 
-def test_plain_operations(engine):
-    with engine.begin() as connection:
+def test_the_asyncio_template(tmp_path, cluster, url_for, db):
+    url = url_for(cluster.addresses, "dqlite+aio")
+    migrations = Migrations(tmp_path, url, "async")
+    migrations.add(TABLES, NO_TABLES)
+    migrations.add(BATCH, NO_BATCH)
+    command.upgrade(migrations.config, "head")
+    assert columns(db, "parents") == ["id", "title", "born"]
+    command.downgrade(migrations.config, "base")
+    assert sa.inspect(db).get_table_names() == ["alembic_version"]
+
+
+def test_sqlite_itself_keeps_its_own_ways(tmp_path):
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'file.db'}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert type(context.impl) is SQLiteImpl
+        assert context.impl.transactional_ddl is False
+    engine.dispose()
+
+
+WITHOUT_PLUGINS = """
+import importlib.metadata
+import sys
+
+entry_points = importlib.metadata.entry_points
+importlib.metadata.entry_points = lambda **kw: (
+    () if kw.get("group") == "alembic.plugins" else entry_points(**kw)
+)
+import sqlalchemy
+
+engine = sqlalchemy.create_engine("dqlite:///early")
+assert not any(name.startswith("alembic") for name in sys.modules)
+from alembic.migration import MigrationContext
+
+for url in ("dqlite:///late", "sqlite+dqlite:///late"):
+    sqlalchemy.create_engine(url)
+    assert MigrationContext.configure(url=url).impl.transactional_ddl
+"""
+
+
+def test_an_alembic_without_plugins():
+    subprocess.run([sys.executable, "-W", "error", "-c", WITHOUT_PLUGINS], check=True)
+
+
+def test_both_names_are_atomic(db):
+    with db.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert context.impl.transactional_ddl is True
+
+
+def test_plain_operations(db):
+    with db.begin() as connection:
         op = Operations(MigrationContext.configure(connection))
         op.create_table("old", sa.Column("id", sa.Integer, primary_key=True))
         op.rename_table("old", "new")
         op.add_column("new", sa.Column("a", sa.Boolean, server_default=sa.false()))
         op.alter_column("new", "a", new_column_name="b")
         op.create_index("ix_b", "new", ["b"])
-    assert columns(engine, "new") == ["id", "b"]
-    with engine.begin() as connection:
+    assert columns(db, "new") == ["id", "b"]
+    with db.begin() as connection:
         op = Operations(MigrationContext.configure(connection))
         op.drop_index("ix_b", "new")
         op.drop_table("new")
-    assert sa.inspect(engine).get_table_names() == []
+    assert sa.inspect(db).get_table_names() == []
 
 
 @pytest.fixture
@@ -174,28 +217,28 @@ def metadata():
     return metadata
 
 
-def differences(engine, metadata):
-    with engine.connect() as connection:
+def differences(db, metadata):
+    with db.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         return autogenerate.compare_metadata(context, metadata)
 
 
-def test_autogenerate_settles(engine, metadata):
-    metadata.create_all(engine)
-    assert differences(engine, metadata) == []
+def test_autogenerate_settles(db, metadata):
+    metadata.create_all(db)
+    assert differences(db, metadata) == []
 
 
-def test_autogenerate_sees_a_changed_type(engine, metadata):
-    metadata.create_all(engine)
+def test_autogenerate_sees_a_changed_type(db, metadata):
+    metadata.create_all(db)
     other = sa.MetaData()
     metadata.tables["all_types"].to_metadata(other).c.c0.type = sa.DateTime()
     metadata.tables["child"].to_metadata(other)
-    ((change,),) = differences(engine, other)
+    ((change,),) = differences(db, other)
     assert change[0] == "modify_type"
 
 
-def test_autogenerate_settles_on_columns_declared_by_others(engine):
-    with engine.begin() as connection:
+def test_autogenerate_settles_on_columns_declared_by_others(db):
+    with db.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE t (b BOOLEAN, d DATE, m DATETIME, s TIMESTAMP)")
     metadata = sa.MetaData()
     sa.Table(
@@ -206,4 +249,4 @@ def test_autogenerate_settles_on_columns_declared_by_others(engine):
         sa.Column("m", sa.DateTime),
         sa.Column("s", sa.TIMESTAMP),
     )
-    assert differences(engine, metadata) == []
+    assert differences(db, metadata) == []
