@@ -231,6 +231,8 @@ class BaseConnection(ErrorAttributes, Link):
                 elif not statement.is_read and transaction.commits(statement):
                     yield Check()
                     commits = True
+                if not statement.is_read:
+                    transaction.sending(statement)
                 return (yield from self._send(statement, params))
             except Error as error:
                 attempts = attempts or self._attempts(started)

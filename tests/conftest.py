@@ -10,6 +10,7 @@ import pytest
 
 from dqlite_node import LocalCluster, NodeStopError
 from tests.support import engines
+from tests.support.certificates import Certificates
 from tests.support.engines import Engine
 
 
@@ -82,6 +83,12 @@ def single(engine: Engine) -> Iterator[LocalCluster]:
     """One member that is a cluster of its own."""
     with _started(1, engine) as member:
         yield member
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority with pairs for members and clients, and some that must be refused."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

@@ -39,6 +39,12 @@ def implied_by(autocommit: bool | int, isolation_level: str | None) -> frozenset
     return _LEGACY_BEGINS if autocommit else _BEGINS
 
 
+#: These change nothing by themselves, so that the end of a transaction without others is harmless.
+_ORGANIZES = frozenset(
+    {Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO}
+)
+
+
 class TransactionState(Enum):
     """Whether the server holds a transaction for this connection."""
 
@@ -50,12 +56,13 @@ class TransactionState(Enum):
 class Transaction:
     """Follows the statements that succeeded and failed on one connection."""
 
-    __slots__ = ("_savepoints", "serial", "state")
+    __slots__ = ("_may_have_written", "_savepoints", "serial", "state")
 
     def __init__(self) -> None:
         self.state = TransactionState.IDLE
         self.serial = 0  #: how many transactions have ended
         self._savepoints: list[str] | None = None  # a list when a savepoint began it
+        self._may_have_written = False
 
     @property
     def is_open(self) -> bool:
@@ -63,11 +70,11 @@ class Transaction:
         return self.state is TransactionState.OPEN
 
     def commits(self, statement: Statement) -> bool:
-        """True when success of `statement` makes work durable."""
+        """True when success of `statement` makes work durable; reading alone leaves none."""
         if statement.kind is Kind.COMMIT:
-            return self.is_open
+            return self.is_open and self._may_have_written
         if statement.kind is Kind.RELEASE:
-            return self._releases_all(statement)
+            return self._may_have_written and self._releases_all(statement)
         if self.is_open or statement.is_read:
             return False
         if statement.pragma is not None:
@@ -85,16 +92,23 @@ class Transaction:
             )
         )
 
+    def sending(self, statement: Statement) -> None:
+        """Take note of a statement, which is no plain read, before it is sent."""
+        if statement.kind not in _ORGANIZES:
+            self._may_have_written = True
+
     def succeeded(self, statement: Statement) -> None:
         """Take note of a statement that the server has carried out."""
         kind = statement.kind
         if kind is Kind.BEGIN:
             self.state, self._savepoints = TransactionState.OPEN, None
+            self._may_have_written = False
         elif kind in (Kind.COMMIT, Kind.ROLLBACK):
             self.ended()
         elif kind is Kind.SAVEPOINT:
             if not self.is_open:
                 self.state, self._savepoints = TransactionState.OPEN, []
+                self._may_have_written = False
             if self._savepoints is not None:
                 self._savepoints.append(statement.target)
         elif kind is Kind.RELEASE:
@@ -110,6 +124,7 @@ class Transaction:
     def ended(self) -> None:
         """No transaction is open any more."""
         self.state, self._savepoints = TransactionState.IDLE, None
+        self._may_have_written = False
         self.serial += 1
 
     def lost(self) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dqlite_dbapi import Client, NodeInfo
 from dqlite_node._lib import engine_version, features
+from dqlite_node.app import App
 from dqlite_node.errors import (
+    ClusterError,
+    ClusterJoinError,
+    ClusterQuorumLostError,
     NodeAlreadyRunningError,
     NodeCrashed,
     NodeError,
@@ -14,9 +18,14 @@ from dqlite_node.errors import (
 )
 from dqlite_node.local import LocalCluster
 from dqlite_node.node import Node
+from dqlite_node.tls import TLSFiles
 
 __all__ = [
+    "App",
     "Client",
+    "ClusterError",
+    "ClusterJoinError",
+    "ClusterQuorumLostError",
     "LocalCluster",
     "Node",
     "NodeAlreadyRunningError",
@@ -26,6 +35,7 @@ __all__ = [
     "NodeNotRunningError",
     "NodeStartError",
     "NodeStopError",
+    "TLSFiles",
     "engine_version",
     "features",
 ]

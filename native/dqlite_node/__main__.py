@@ -6,7 +6,8 @@ import sys
 
 import click
 
-from dqlite_node import _lib
+from dqlite_node import _lib, commands
+from dqlite_node.certs import certs
 
 
 @click.group()
@@ -33,6 +34,10 @@ def features() -> None:
     click.echo(f"libdqlite {_lib.engine_version()}{recommended}")
     for name, present in _lib.features().items():
         click.echo(f"{'yes' if present else 'no':3} {name}")
+
+
+for command in (commands.run, commands.recover, certs):
+    cli.add_command(command)
 
 
 if __name__ == "__main__":

@@ -138,10 +138,37 @@ class Handle:
         rc = self._lib.dqlite_node_set_snapshot_params(self._node, threshold, trailing)
         self._check("set_snapshot_params", rc)
 
-    def disable_auto_recovery(self) -> None:
-        """Have a damaged segment refuse to start; needs the feature `set_auto_recovery`."""
-        rc = self._lib.dqlite_node_set_auto_recovery(self._node, False)
-        self._check("set_auto_recovery", rc)
+    def set_option(self, name: str, *values: int) -> None:
+        """Set what only some engines have; `name` is the feature's, such as `set_block_size`.
+
+        NodeError if the loaded engine lacks it.
+        """
+        if not _features()[name]:
+            raise NodeError(
+                f"libdqlite {engine_version()} has no dqlite_node_{name}",
+                hint="leave the option out, or use a newer libdqlite",
+            )
+        function = getattr(self._lib, f"dqlite_node_{name}")
+        self._check(name, function(self._node, *values))
+
+    def last_entry(self) -> tuple[int, int]:
+        """Term and index of the last entry on disk; needs the feature `describe_last_entry`.
+
+        Never on a started node; the engine may tidy its files.
+        """
+        numbers = [self._ffi.new("uint64_t *") for _ in range(2)]
+        index, term = cast("list[list[int]]", numbers)
+        rc = self._lib.dqlite_node_describe_last_entry(self._node, index, term)
+        self._check("describe_last_entry", rc)
+        return term[0], index[0]
+
+    def recover(self, node_id: int, address: str) -> None:
+        """Make this member, not started, the only one of its cluster, under that address.
+
+        The handle is good for nothing but `destroy` then.
+        """
+        rc = self._lib.shim_recover(self._node, node_id, address.encode())
+        self._check("recover_ext", rc)
 
     def bind(self, address: str) -> None:
         """Bind a numeric address; mandatory before start."""

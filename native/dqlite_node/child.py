@@ -1,7 +1,8 @@
 """The child process that hosts one member: `python -m dqlite_node.child DESCRIPTOR`.
 
-It stops in order on `{"do": "stop"}`, on SIGTERM, and when its parent is gone: end of file on the
-channel, or another parent process. See `process` for the channel.
+It hands over and stops on `{"do": "stop"}`, on SIGTERM, and when its parent is gone: end of file
+on the channel, or another parent process. On SIGHUP it reads its certificate again. See `process`
+for the channel.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from dataclasses import asdict
 from typing import Any
 
 from dqlite_node.errors import NodeError
-from dqlite_node.host import Host, Settings
+from dqlite_node.member import ALL, LEADERSHIP, Member
+from dqlite_node.settings import Settings
 
 STOP_DEADLINE = 4.0  #: seconds that an orphan may take to stop
 PARENT_CHECK = 1.0  #: seconds between looks at the parent
@@ -31,43 +33,49 @@ class Channel:
         self._socket = socket.socket(fileno=descriptor)
         self._lines = self._socket.makefile("rb")
         self._orders: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._sending = threading.Lock()
 
     def settings(self) -> Settings:
         """Read the first line."""
-        data = json.loads(self._lines.readline())
-        if data["snapshot_params"] is not None:
-            data["snapshot_params"] = tuple(data["snapshot_params"])
-        return Settings(**data)
+        return Settings.from_json(json.loads(self._lines.readline()))
 
     def listen(self) -> None:
         """Read orders from now on; after the end of file the process has STOP_DEADLINE left."""
         threading.Thread(target=self._read, name="orders", daemon=True).start()
 
     def _read(self) -> None:
-        for _ in self._lines:
-            self.order_stop()
-        self.order_stop()
+        for line in self._lines:
+            self._orders.put(json.loads(line)["giving"])
+        self._orders.put(LEADERSHIP)
         threading.Timer(STOP_DEADLINE, os._exit, [1]).start()
 
-    def order_stop(self, *_signal: object) -> None:
-        """Order the main thread to stop; also a signal handler."""
-        self._orders.put("stop")
+    def on_signal(self, *_signal: object) -> None:
+        """Order the main thread to stop as the service manager's signal asks for."""
+        self._orders.put(ALL)
 
-    def wait_for_stop(self, parent: int) -> None:
-        """Block until an order to stop, or until the process has another parent."""
+    def wait_for_stop(self, parent: int) -> str:
+        """Block until an order to stop, or until the process has another parent.
+
+        Gives what to give away before.
+        """
         while os.getppid() == parent:
             try:
-                self._orders.get(timeout=PARENT_CHECK)
+                return self._orders.get(timeout=PARENT_CHECK)
             except queue.Empty:
                 continue
-            return
+        return LEADERSHIP
 
     def tell(self, event: str, **facts: Any) -> None:
         """Send one line; a parent that is gone hears nothing."""
         try:
-            self._socket.sendall(json.dumps({"event": event, **facts}).encode() + b"\n")
+            with self._sending:
+                self._socket.sendall(json.dumps({"event": event, **facts}).encode() + b"\n")
         except OSError:
             logging.getLogger("dqlite_node").debug("nobody hears %r", event)
+
+    def tell_phase(self, phase: str, trouble: str) -> None:
+        """Send a change of the member's phase."""
+        self.tell("phase", phase=phase, trouble=trouble)
 
 
 def describe(error: NodeError) -> dict[str, str | None]:
@@ -85,14 +93,14 @@ def main(descriptor: int) -> int:
     parent = os.getppid()
     logging.basicConfig(format="<%(levelno)s>%(message)s", level=logging.INFO)
     channel = Channel(descriptor)
-    signal.signal(signal.SIGTERM, channel.order_stop)
-    host = Host(channel.settings())
+    signal.signal(signal.SIGTERM, channel.on_signal)
+    member = Member(channel.settings(), channel.tell_phase)
+    signal.signal(signal.SIGHUP, lambda *_signal: member.reload_tls())
     channel.listen()
     try:
-        facts = host.start()
+        facts = member.start()
         channel.tell("running", facts=asdict(facts))
-        channel.wait_for_stop(parent)
-        host.stop()
+        member.stop(channel.wait_for_stop(parent))
     except NodeError as error:
         channel.tell("failed", **describe(error))
         return 1

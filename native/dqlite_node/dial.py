@@ -6,13 +6,17 @@ knows dotted IPv4 only (security.md 5).
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import socket
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from dqlite_node.errors import NodeError
 
 MAX_PORT = 65535
+SIDE_BY_SIDE = 16
 ANY_HOSTS = frozenset({"", "0.0.0.0", "::", "*"})  # noqa: S104 - names to refuse
 
 _log = logging.getLogger("dqlite_node")
@@ -39,6 +43,35 @@ def check_advertised(address: str) -> str:
             hint="give this machine's own address, and 0.0.0.0 as bind_address if wanted",
         )
     return address
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can dial the address: `localhost`, 127.x.y.z or ::1."""
+    host, _ = split_address(address)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_served(address: str, timeout: float) -> bool:
+    """Whether somebody accepts connections at `address`; one that is frozen does as well."""
+    try:
+        socket.create_connection(split_address(address), timeout=timeout).close()
+    except OSError:
+        return False
+    return True
+
+
+def served(addresses: Sequence[str], timeout: float) -> list[str]:
+    """Those of `addresses` at which somebody listens, asked side by side."""
+    if not addresses:
+        return []
+    with ThreadPoolExecutor(min(len(addresses), SIDE_BY_SIDE)) as pool:
+        answers = list(pool.map(lambda each: is_served(each, timeout), addresses))
+    return [address for address, listens in zip(addresses, answers, strict=True) if listens]
 
 
 def numeric_address(address: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal as signals
 from collections.abc import Sequence
 
-from dqlite_dbapi.errors import Error
+from dqlite_dbapi.errors import Error, NoLeader
 
 
 class NodeError(Error):
@@ -26,6 +26,18 @@ class NodeAlreadyRunningError(NodeError):
 
 class NodeNotRunningError(NodeError):
     """The call needs a running member."""
+
+
+class ClusterError(Error):
+    """Something about the cluster as a whole; base of the two below."""
+
+
+class ClusterJoinError(ClusterError):
+    """The member could not join the cluster, yet or at all; it tries on until it is stopped."""
+
+
+class ClusterQuorumLostError(ClusterError, NoLeader):
+    """Fewer voters are up than a majority, so nobody leads; nothing was applied."""
 
 
 class NodeCrashed(NodeError):

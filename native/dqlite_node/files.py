@@ -17,8 +17,10 @@ import yaml
 from dqlite_node.errors import NodeStartError
 
 #: Ids with which an empty directory becomes a cluster of its own (W 9.3).
-BOOTSTRAP_IDS = frozenset({1, 0x2DC171858C3155BE})
+BOOTSTRAP_ID = 0x2DC171858C3155BE
+BOOTSTRAP_IDS = frozenset({1, BOOTSTRAP_ID})
 INFO_FILE = "info.yaml"
+JOIN_FILE = "join"
 LOCK_FILE = "member.lock"
 VOTER, SPARE = 0, 2
 
@@ -79,40 +81,24 @@ def write_identity(directory: Path, identity: Identity) -> None:
     Path(name).replace(directory / INFO_FILE)
 
 
-def choose_id(directory: Path, wanted: int | None) -> int:
-    """Id to start with: the wanted one, else the kept one, else a new random one.
-
-    Raises NodeStartError for a directory of another member, or with data but no identity.
-    """
-    kept = read_identity(directory)
-    if kept is not None:
-        if wanted not in (None, kept.id):
-            raise NodeStartError(
-                f"data directory {directory} belongs to member {kept.id}, not {wanted}",
-                hint="leave node_id out, or give another directory",
-            )
-        return kept.id
-    if wanted is None and (directory / "metadata1").exists():
-        raise NodeStartError(
-            f"data directory {directory} has a member's data but no {INFO_FILE}",
-            hint="give the node_id that the cluster lists for this address",
-        )
-    return generate_id() if wanted is None else wanted
+def has_data(directory: Path) -> bool:
+    """Whether an engine has run in the directory."""
+    return (directory / "metadata1").exists()
 
 
-def check_identity(directory: Path, node_id: int, address: str) -> Identity:
-    """Identity under which to start; NodeStartError if the kept one differs (W 9.3)."""
-    kept = read_identity(directory)
-    if kept is None:
-        return Identity(node_id, address, VOTER if node_id in BOOTSTRAP_IDS else SPARE)
-    if (kept.id, kept.address) != (node_id, address):
-        raise NodeStartError(
-            f"data directory {directory} belongs to member {kept.id} at {kept.address}, "
-            f"not {node_id} at {address}",
-            address=address,
-            hint="peers know a member by this id and address; use them, or another directory",
-        )
-    return kept
+def is_joining(directory: Path) -> bool:
+    """Whether the directory's member has still to join a cluster (go-dqlite's empty flag)."""
+    return (directory / JOIN_FILE).exists()
+
+
+def begin_join(directory: Path) -> None:
+    """Note that the member has still to join."""
+    (directory / JOIN_FILE).touch(mode=0o600)
+
+
+def end_join(directory: Path) -> None:
+    """Note that the member is in the cluster; nothing happens the second time."""
+    (directory / JOIN_FILE).unlink(missing_ok=True)
 
 
 def check_damage(directory: Path) -> None:

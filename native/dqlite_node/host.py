@@ -1,111 +1,110 @@
-"""Hosts one member in this process: directory, identity, C handle, in the one right order."""
+"""One start of the engine in this process: the C handle, used in the one right order."""
 
 from __future__ import annotations
 
 import errno
-import os
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 
 from dqlite_node import _lib, files
 from dqlite_node.dial import Dialer, numeric_address, split_address
 from dqlite_node.errors import NodeError, NodeStartError, NodeStopError
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a member is started with; plain values, so that they travel to a child as JSON.
-
-    `connect_timeout` in seconds; `dialer` is `own`, or for measurements `engine`, which leaves
-    libdqlite's own TCP in place.
-    """
-
-    node_id: int
-    address: str
-    bind_address: str
-    data_dir: str
-    network_latency_ms: int
-    failure_domain: int
-    snapshot_params: tuple[int, int] | None
-    connect_timeout: float
-    dialer: str
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a started member tells: where it listens, and whether its engine is recommended."""
-
-    bind_address: str
-    engine_version: str
-    engine_recommended: bool
+from dqlite_node.proxy import Gate, make_gate
+from dqlite_node.settings import STRATEGIES, Settings
 
 
 class Host:
-    """One start of one member in this process; `start` once, then `stop` once."""
+    """One handle: `prepare`, then `run`, then `stop`; or `stop` at any moment. Not thread safe.
 
-    def __init__(self, settings: Settings) -> None:
+    A prepared one holds its port, but nobody can connect to it.
+    """
+
+    def __init__(self, settings: Settings, node_id: int) -> None:
         self._settings = settings
-        self._process = os.getpid()
-        self._lock: files.DirectoryLock | None = None
+        self._node_id = node_id
         self._handle: _lib.Handle | None = None
+        self._gate: Gate | None = None
+        self._bound = ""
+        self._runs = False
 
     @property
-    def pid(self) -> int:
-        """Process that hosts the member."""
-        return self._process
+    def runs(self) -> bool:
+        """True between `run` and `stop`."""
+        return self._runs
 
     @property
-    def is_alive(self) -> bool:
-        """True until `stop`: what hosts the member is this very process."""
-        return self._handle is not None
+    def bind_address(self) -> str:
+        """Where the prepared handle is bound; "" before."""
+        return self._bound
 
-    def start(self) -> Facts:
-        """Lock the directory, check its identity, bind and start; all undone on failure.
+    def prepare(self) -> None:
+        """Create, set options and bind; all undone on failure.
 
         Raises NodeStartError, or NodeError if the C part is missing.
         """
-        directory = Path(self._settings.data_dir)
-        files.prepare_directory(directory)
-        self._lock = files.DirectoryLock(directory)
+        settings = self._settings
         try:
-            identity = files.check_identity(
-                directory, self._settings.node_id, self._settings.address
-            )
-            files.check_damage(directory)
+            if settings.tls is not None:
+                self._gate = make_gate(settings.tls, settings.address, settings.connect_timeout)
             self._handle = self._create()
             self._configure(self._handle)
             self._bind(self._handle)
-            files.write_identity(directory, identity)
-            return self._run(self._handle, directory)
         except BaseException:
-            self._release()
+            self.stop()
             raise
 
-    def stop(self) -> None:
-        """Stop the member and free everything; raises NodeStopError if libdqlite refuses.
-
-        In a process forked from the hosting one this does nothing: the member is not there.
-        """
-        if self._handle is None or os.getpid() != self._process:
-            return
+    def run(self) -> None:
+        """Load the data and serve; NodeStartError, for a damaged directory as well."""
+        assert self._handle is not None  # noqa: S101 - `prepare` came first
         try:
-            self._handle.stop()
+            self._handle.start()
         except NodeError as error:
-            raise NodeStopError(error.message, address=self._settings.address) from error
-        self._release()
+            self.stop()
+            hint = "see the engine's last lines; a damaged file is named there"
+            raise self._fail(error, hint) from error
+        self._runs = True
+        if not self._settings.auto_recovery:
+            try:
+                files.check_damage(Path(self._settings.data_dir))
+            except NodeStartError:
+                self.stop()
+                raise
+        if self._gate is not None:
+            self._open(self._gate, self._handle.bind_address)
 
-    def abandon(self) -> None:
-        """Stop the member because its owner is gone, at the latest at interpreter exit."""
-        self.stop()
-
-    def _release(self) -> None:
+    def stop(self) -> None:
+        """Stop and free everything; NodeStopError if libdqlite refuses."""
+        if self._gate is not None:
+            self._gate.stop_listening()
         if self._handle is not None:
-            self._handle.destroy()
+            self._stop_engine(self._handle)
             self._handle = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        if self._gate is not None:
+            self._gate.close()
+            self._gate = None
+        self._bound = ""
+
+    def reload_tls(self) -> None:
+        """Read the certificate's files again for the connections that come."""
+        if self._gate is not None:
+            self._gate.refresh()
+
+    def _open(self, gate: Gate, engine: str) -> None:
+        try:
+            gate.listen(engine)
+        except NodeError as error:
+            bound = self._bound
+            self.stop()
+            raise self._fail(error, bind_problem(bound)) from error
+
+    def _stop_engine(self, handle: _lib.Handle) -> None:
+        if self._runs:
+            try:
+                handle.stop()
+            except NodeError as error:
+                raise NodeStopError(error.message, address=self._settings.address) from error
+            self._runs = False
+        handle.destroy()
 
     def _fail(self, error: NodeError, hint: str | None = None) -> NodeStartError:
         return NodeStartError(
@@ -117,23 +116,39 @@ class Host:
     def _create(self) -> _lib.Handle:
         settings = self._settings
         try:
-            return _lib.Handle(settings.node_id, settings.address, settings.data_dir)
+            return _lib.Handle(self._node_id, settings.address, settings.data_dir)
         except NodeError as error:
             raise self._fail(error, error.hint or "are the directory's files damaged?") from error
 
     def _configure(self, handle: _lib.Handle) -> None:
         settings = self._settings
         try:
-            if settings.dialer == "own":
+            if self._gate is not None:
+                handle.set_dialer(self._gate.dial)
+            elif settings.dialer == "own":
                 handle.set_dialer(Dialer(settings.connect_timeout))
             handle.set_network_latency(settings.network_latency_ms)
             handle.set_failure_domain(settings.failure_domain)
-            if settings.snapshot_params is not None:
-                handle.set_snapshot_params(*settings.snapshot_params)
+            self._set_snapshots(handle)
+            for name, value in (
+                ("set_snapshot_compression", settings.snapshot_compression),
+                ("set_block_size", settings.block_size),
+                ("set_busy_timeout", settings.busy_timeout_ms),
+                ("set_pool_thread_count", settings.pool_threads),
+            ):
+                if value is not None:
+                    handle.set_option(name, value)
             if _lib.features()["set_auto_recovery"]:
-                handle.disable_auto_recovery()
+                handle.set_option("set_auto_recovery", settings.auto_recovery)
         except NodeError as error:
-            raise self._fail(error) from error
+            raise self._fail(error, error.hint) from error
+
+    def _set_snapshots(self, handle: _lib.Handle) -> None:
+        params, strategy = self._settings.snapshot_params, self._settings.snapshot_strategy
+        if params is not None and strategy is not None:
+            handle.set_option("set_snapshot_params_v2", *params, STRATEGIES.index(strategy))
+        elif params is not None:
+            handle.set_snapshot_params(*params)
 
     def _bind(self, handle: _lib.Handle) -> None:
         try:
@@ -141,22 +156,14 @@ class Host:
         except NodeError as error:
             raise self._fail(error, error.hint) from error
         try:
-            handle.bind(numeric)
+            if self._gate is None:
+                handle.bind(numeric)
+                self._bound = handle.bind_address
+            else:
+                handle.bind("@")
+                self._bound = self._gate.bind(numeric)
         except NodeError as error:
             raise self._fail(error, bind_problem(numeric)) from error
-
-    def _run(self, handle: _lib.Handle, directory: Path) -> Facts:
-        try:
-            handle.start()
-        except NodeError as error:
-            raise self._fail(error) from error
-        facts = Facts(handle.bind_address, _lib.engine_version(), _lib.is_recommended())
-        try:
-            files.check_damage(directory)
-        except NodeStartError:
-            handle.stop()
-            raise
-        return facts
 
 
 def bind_problem(numeric: str) -> str | None:

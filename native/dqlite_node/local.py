@@ -51,7 +51,7 @@ class LocalCluster:
     ) -> None:
         """Nothing is started yet; NodeError for the wrong number of ports.
 
-        Further keywords go to each `Node`.
+        Further keywords go to each `Node`, with `restart=0`: one that crashed stays down.
 
         directory: parent of the members' data directories; a temporary one, removed by `close`,
             if omitted. ports: `n` of them; free ones, kept reserved until `close`, if omitted.
@@ -71,10 +71,12 @@ class LocalCluster:
                     Path(directory) / f"member{number}",
                     number,
                     in_process=in_process,
-                    **node_options,
+                    **{"restart": 0, **node_options},
                 )
                 self.members.append(node)
             self._resources = stack.pop_all()
+        tls = node_options.get("tls")
+        self._options = {} if tls is None else tls.client_options
 
     @property
     def addresses(self) -> list[str]:
@@ -88,7 +90,7 @@ class LocalCluster:
         """
         try:
             self._all(Node.start)
-            with Client(self.addresses) as client:
+            with Client(self.addresses, **self._options) as client:
                 for member in self.members[1:]:
                     client.add(member.id, member.address)
         except BaseException:
@@ -98,11 +100,11 @@ class LocalCluster:
     def close(self) -> None:
         """Stop every member and remove what is temporary; may be called again."""
         with self._resources:
-            self._all(Node.close)
+            self._all(lambda member: member.close(handover=False))
 
     def wait_leader(self, timeout: float = 10.0) -> str:
         """Address of the leader; waits for one and raises `NoLeader` after `timeout` seconds."""
-        with Client(self.addresses, timeout=timeout) as client:
+        with Client(self.addresses, timeout=timeout, **self._options) as client:
             return client.leader()
 
     def leader_index(self, timeout: float = 10.0) -> int:
@@ -114,7 +116,7 @@ class LocalCluster:
         self.members[index].kill()
 
     def stop(self, index: int) -> None:
-        """Stop a member in order."""
+        """Stop a member in order: a leader hands over first."""
         self.members[index].stop()
 
     def restart(self, index: int) -> None:

@@ -1,14 +1,16 @@
 """The parent's side of a supervised child process that hosts one member (see `child`).
 
 Channel: a socket pair of which the child gets one end, JSON lines both ways. Parent: the settings,
-then `{"do": "stop"}`. Child: `{"event": "running"|"failed"|"stopped", ...}`. End of file on the
-channel is the order to stop: a parent that died leaves no child.
+then `{"do": "stop", "giving": ...}`. Child: `{"event": "running"|"failed"|"stopped", ...}`, and
+`{"event": "phase", ...}` at any time. End of file on the channel is the order to stop: a parent
+that died leaves no child.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import queue
 import re
 import signal
 import socket
@@ -16,13 +18,14 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import IO, Any
 
 from dqlite_node import errors
 from dqlite_node.errors import NodeCrashed, NodeError, NodeStartError, NodeStopError
-from dqlite_node.host import Facts, Settings
+from dqlite_node.member import NOTHING
+from dqlite_node.settings import Facts, Settings
 
 LAST_LINES = 40
 LINE_LENGTH = 2000
@@ -32,16 +35,28 @@ _LEVEL = re.compile(r"<(\d+)>")
 
 
 class Child:
-    """One start of one member in a child process; `start` once, then `stop` or `kill`."""
+    """One start of one member in a child process; `start` once, then `stop` or `kill`.
+
+    `phase` and `trouble` are the last that its `Member` told.
+    """
 
     def __init__(self, settings: Settings, *, start_timeout: float, stop_timeout: float,
-                 launcher: Sequence[str]) -> None:  # fmt: skip
-        """Timeouts in seconds; `launcher` words go before the Python interpreter."""
+                 launcher: Sequence[str], on_crash: Callable[[], None]) -> None:  # fmt: skip
+        """Timeouts in seconds; `launcher` words go before the Python interpreter.
+
+        `on_crash` is called, in a thread that it must not hold up, when the process has ended by
+        itself after it ran.
+        """
+        self.phase: str = ""
+        self.trouble = ""
         self._settings = settings
         self._start_timeout = start_timeout
         self._stop_timeout = stop_timeout
         self._launcher = tuple(launcher)
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._on_crash = on_crash
+        self._running = False
         self._expected = threading.Event()
 
     @property
@@ -69,24 +84,28 @@ class Child:
                 f"the process for member {self._settings.address} cannot be made: {error}",
                 address=self._settings.address,
             ) from error
-        self._lines = self._channel.makefile("rb")
         self._supervisor = threading.Thread(
             target=self._supervise, name=f"dqlite_node {self.pid}", daemon=True
         )
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._supervisor.start()
+        self._reader.start()
         try:
-            return self._await_running()
+            facts = self._await_running()
         except BaseException:
             self._finish(kill=True)
             raise
+        self.phase = self.phase or facts.phase
+        self._running = True
+        return facts
 
-    def stop(self) -> None:
-        """Have the member stopped in order; NodeStopError if it had to be killed instead."""
+    def stop(self, giving: str = NOTHING) -> None:
+        """Have the member hand over and stop; NodeStopError if it had to be killed instead."""
         self._expected.set()
         self._process.send_signal(signal.SIGCONT)
         try:
-            self._send({"do": "stop"})
-            answer = self._receive(self._stop_timeout)
+            self._send({"do": "stop", "giving": giving})
+            answer = self._receive(self._stop_timeout + self._settings.handover_timeout)
         except TimeoutError:
             answer = {"event": "failed", "message": "no answer in time"}
         except OSError:
@@ -116,7 +135,10 @@ class Child:
     def abandon(self) -> None:
         """Close the channel because the owner is gone: the child, paused or not, ends itself."""
         self._process.send_signal(signal.SIGCONT)
-        self._channel.close()
+        try:
+            self._channel.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            _log.debug("the channel to member %s is gone", self._settings.address)
 
     def crash(self) -> NodeCrashed:
         """Describe how the process ended; waits for that."""
@@ -165,17 +187,34 @@ class Child:
         self._channel.sendall(json.dumps(message).encode() + b"\n")
 
     def _receive(self, timeout: float) -> dict[str, Any] | None:
-        self._channel.settimeout(timeout)
-        line = self._lines.readline()
-        answer: dict[str, Any] | None = json.loads(line) if line else None
-        return answer
+        try:
+            return self._answers.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError from None
+
+    def _read(self) -> None:
+        """Sort what the child says: phases, and answers that somebody waits for; None at the end.
+
+        A child that was killed may reset the channel.
+        """
+        try:
+            with self._channel.makefile("rb") as lines:
+                for line in lines:
+                    event = json.loads(line)
+                    if event["event"] == "phase":
+                        self.phase, self.trouble = event["phase"], event["trouble"]
+                    else:
+                        self._answers.put(event)
+        except (OSError, ValueError) as error:
+            _log.debug("the channel of member %s ended: %r", self._settings.address, error)
+        self._answers.put(None)
 
     def _finish(self, *, kill: bool) -> None:
         if kill:
             self._process.kill()
-        self._lines.close()
-        self._channel.close()
         self._supervisor.join()
+        self._reader.join()
+        self._channel.close()
 
     def _supervise(self) -> None:
         stderr = self._process.stderr
@@ -185,6 +224,8 @@ class Child:
         self._process.wait()
         if not self._expected.is_set():
             _log.error("%s", self._describe_end().message)
+            if self._running and self._process.returncode:
+                self._on_crash()
 
     def _relay(self, stderr: IO[bytes]) -> None:
         for raw in iter(lambda: stderr.readline(LINE_LENGTH), b""):

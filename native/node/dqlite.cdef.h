@@ -25,6 +25,15 @@ int dqlite_node_stop(dqlite_node *n);
 
 int dqlite_node_handover(dqlite_node *n);
 int dqlite_node_set_auto_recovery(dqlite_node *n, bool enabled);
+int dqlite_node_set_snapshot_params_v2(dqlite_node *n, unsigned threshold, unsigned trailing,
+                                       int strategy);
+int dqlite_node_set_snapshot_compression(dqlite_node *n, bool enabled);
+int dqlite_node_set_block_size(dqlite_node *n, size_t size);
+int dqlite_node_set_busy_timeout(dqlite_node *n, unsigned msecs);
+int dqlite_node_set_pool_thread_count(dqlite_node *n, unsigned thread_count);
+
+int dqlite_node_describe_last_entry(dqlite_node *n, uint64_t *index, uint64_t *term);
+int shim_recover(dqlite_node *n, dqlite_node_id id, const char *address);
 
 int shim_feature_count(void);
 const char *shim_feature_name(int index);

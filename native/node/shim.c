@@ -62,6 +62,16 @@ static int shim_feature_present(int index)
 	return features[index].symbol != NULL;
 }
 
+/* Make the node the only member, a voter, of the cluster whose data its directory holds. */
+static int shim_recover(dqlite_node *n, dqlite_node_id id, const char *address)
+{
+	struct dqlite_node_info_ext member = { 0 };
+	member.size = sizeof member;
+	member.id = id;
+	member.address = (uint64_t)(uintptr_t)address;
+	return dqlite_node_recover_ext(n, &member, 1);
+}
+
 static const char *shim_version_string(void)
 {
 	return &dqlite_version_string == NULL ? NULL : dqlite_version_string;

@@ -38,7 +38,9 @@ class Ledger:
 
     def start(self, driver: str) -> None:
         """Make the table and start the writers: threads of `sync`, or tasks of `aio`."""
-        with closing(dqlite_dbapi.connect(*self._target, autocommit=True)) as connection:
+        with closing(
+            dqlite_dbapi.connect(*self._target, **{**self._options, "autocommit": True})
+        ) as connection:
             connection.execute(TABLE)
         if driver == "aio":
             jobs = [threading.Thread(target=lambda: asyncio.run(self._all_tasks()))]
@@ -116,7 +118,7 @@ class Ledger:
 
     def verdict(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Rows that were acknowledged and are not there, and rows that are there more than once."""
-        with closing(dqlite_dbapi.connect(*self._target)) as connection:
+        with closing(dqlite_dbapi.connect(*self._target, **self._options)) as connection:
             found = Counter(connection.execute("SELECT writer, number FROM ledger").fetchall())
         acknowledged = {row for _, row in self.acknowledged}
         lost = sorted(acknowledged - found.keys())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 import pytest
 
 from dqlite_node import Node
 from dqlite_node.local import reserve_port
+from tests.support.hosts import Hosts
+from tests.support.machines import Machines
 
 
 @pytest.fixture
@@ -42,3 +45,17 @@ def eventually():
             time.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture
+def hosts(tmp_path, engine):
+    """Make hosts for applications; what runs there is closed when the test ends."""
+    with ExitStack() as stack:
+        yield lambda n: Hosts(n, tmp_path, engine, stack)
+
+
+@pytest.fixture
+def machines(engine, tmp_path):
+    """Make `count` machines of the test's own."""
+    with ExitStack() as stack:
+        yield lambda count: Machines(count, tmp_path, engine, stack)

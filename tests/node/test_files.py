@@ -32,27 +32,20 @@ def test_an_unreadable_identity(tmp_path, text):
     assert str(tmp_path / "info.yaml") in str(caught.value)
 
 
-@pytest.mark.parametrize(("wanted", "chosen"), [(None, 5), (5, 5)])
-def test_the_kept_id_is_chosen(tmp_path, wanted, chosen):
-    files.write_identity(tmp_path, Identity(5, "a:1", 0))
-    assert files.choose_id(tmp_path, wanted) == chosen
-
-
-def test_another_id_is_refused(tmp_path):
-    files.write_identity(tmp_path, Identity(5, "a:1", 0))
-    with pytest.raises(NodeStartError):
-        files.choose_id(tmp_path, 6)
-
-
 def test_generated_ids_differ():
     ids = {files.generate_id() for _ in range(100)}
     assert len(ids) == 100
     assert all(1 < each < 2**63 for each in ids)
 
 
-@pytest.mark.parametrize(("node_id", "role"), [(1, 0), (0x2DC171858C3155BE, 0), (2, 2)])
-def test_the_first_role_kept(tmp_path, node_id, role):
-    assert files.check_identity(tmp_path, node_id, "a:1") == Identity(node_id, "a:1", role)
+def test_the_flag_of_a_member_that_joins(tmp_path):
+    assert not files.is_joining(tmp_path)
+    files.begin_join(tmp_path)
+    assert files.is_joining(tmp_path)
+    assert (tmp_path / "join").read_bytes() == b""
+    files.end_join(tmp_path)
+    files.end_join(tmp_path)
+    assert not files.is_joining(tmp_path)
 
 
 def test_the_lock_excludes_this_process_and_others(tmp_path):

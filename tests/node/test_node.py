@@ -25,7 +25,7 @@ from dqlite_node import (
     NodeNotRunningError,
     NodeStartError,
 )
-from dqlite_node.node import TRANSITIONS, State
+from dqlite_node.states import TRANSITIONS, State
 
 BOTH = pytest.mark.parametrize("in_process", [False, True], ids=["child", "in_process"])
 
@@ -229,13 +229,26 @@ def test_bind_addresses(make_node, in_process, port):
         {"network_latency_ms": 0},
         {"snapshot_params": (10, 3)},
         {"snapshot_params": (10, 9)},
+        {"snapshot_strategy": "other", "snapshot_params": (10, 20)},
+        {"snapshot_strategy": "static"},
+        {"block_size": 1000},
+        {"pool_threads": 0},
+        {"busy_timeout_ms": -1},
+        {"min_free": -1},
         {"dialer": "none"},
+        {"cluster": "127.0.0.1:9001"},
+        {"cluster": ["127.0.0.1"]},
     ],
 )
 def test_impossible_arguments(tmp_path, options):
     arguments = {"address": "127.0.0.1:9001", "data_dir": tmp_path, **options}
     with pytest.raises(NodeError):
         Node(**arguments)
+
+
+def test_an_unknown_option(tmp_path):
+    with pytest.raises(TypeError):
+        Node("127.0.0.1:9001", tmp_path, no_such_option=1)
 
 
 @BOTH
@@ -258,13 +271,14 @@ def test_a_damaged_segment_is_refused(make_node, in_process):
     data = bytearray(segment.read_bytes())
     data[40:60] = os.urandom(20)
     segment.write_bytes(data)
-    with pytest.raises(NodeStartError):
+    with pytest.raises(NodeStartError) as caught:
         make_node(**options).start()
+    assert segment.name in str(caught.value)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT])
 def test_a_crash_is_told_and_survived(make_node, eventually, number):
-    node = make_node()
+    node = make_node(restart=0)
     node.start()
     os.kill(node.pid, number)
     eventually(lambda: not node.is_running)

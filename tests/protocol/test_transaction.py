@@ -22,7 +22,9 @@ from dqlite_dbapi.sql import classify
 def after(*script):
     transaction = Transaction()
     for sql in script:
-        transaction.succeeded(classify(sql))
+        statement = classify(sql)
+        transaction.sending(statement)
+        transaction.succeeded(statement)
     return transaction
 
 
@@ -61,10 +63,13 @@ def test_what_opens_and_ends_a_transaction(script, is_open):
         ([], "BEGIN", False),
         ([], "SAVEPOINT a", False),
         (["BEGIN"], "INSERT INTO t VALUES (1)", False),
-        (["BEGIN"], "COMMIT", True),
+        (["BEGIN"], "COMMIT", False),
+        (["BEGIN", "DELETE FROM t"], "COMMIT", True),
+        (["BEGIN", "DELETE FROM t", "COMMIT", "BEGIN"], "COMMIT", False),
         (["BEGIN", "SAVEPOINT a"], "RELEASE a", False),
-        (["SAVEPOINT a"], "RELEASE a", True),
-        (["SAVEPOINT a", "SAVEPOINT b"], "RELEASE b", False),
+        (["SAVEPOINT a"], "RELEASE a", False),
+        (["SAVEPOINT a", "DELETE FROM t"], "RELEASE a", True),
+        (["SAVEPOINT a", "DELETE FROM t", "SAVEPOINT b"], "RELEASE b", False),
         (["BEGIN"], "ROLLBACK", False),
     ],
 )

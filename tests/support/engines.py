@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +31,8 @@ def at_hand() -> dict[str, Engine]:
 def _launcher(libraries: Path) -> tuple[str, ...]:
     """Start a program under the loader of a foreign C library, which finds its own kind first."""
     loader = next(libraries.glob("ld-linux*.so.*"))
-    return (str(loader), "--library-path", f"{libraries}:/lib/{libraries.name}")
+    own = sysconfig.get_config_var("LIBDIR")
+    return (str(loader), "--library-path", f"{libraries}:{own}:/lib/{libraries.name}")
 
 
 def named(name: str) -> Engine:
