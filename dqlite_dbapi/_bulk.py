@@ -246,7 +246,8 @@ class _Bulk:
         message = encode_sql(_QUERY, FACTS.encoded, (table,))
         try:
             part = yield from base._session.query(message)
-            self._is_plain = is_plain(part.rows[0])
+            # The query asks for no temporary triggers: that alone would make a temp schema appear.
+            self._is_plain = is_plain(part.rows[0]) and not base._is_altered
         except Error as error:
             if error.is_disconnect:
                 yield from self._fail(error)

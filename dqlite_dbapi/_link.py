@@ -18,7 +18,7 @@ from dqlite_dbapi.protocol.effects import Flow
 from dqlite_dbapi.protocol.flavour import Flavour
 from dqlite_dbapi.protocol.guard import check_name
 from dqlite_dbapi.protocol.leader import LeaderSearch
-from dqlite_dbapi.protocol.poison import CATALOGUE, Watch
+from dqlite_dbapi.protocol.poison import CATALOGUE, WHOLE_CATALOGUE, Watch
 from dqlite_dbapi.protocol.session import Session, State
 from dqlite_dbapi.protocol.stores import Stores
 from dqlite_dbapi.protocol.transaction import Transaction
@@ -171,7 +171,8 @@ class Link:
 
     def _learn_schema(self, watch: Watch, stores: Stores) -> Flow[None]:
         """Read the special columns of the database, to judge what `stores` would put into them."""
-        part = yield from self._session.query(encode_sql(_QUERY, CATALOGUE.encoded, ()))
+        catalogue = WHOLE_CATALOGUE if self._is_altered else CATALOGUE
+        part = yield from self._session.query(encode_sql(_QUERY, catalogue.encoded, ()))
         buffer = RowBuffer(part.names, part.rows, part.more)
         yield from self._rest(buffer)
         watch.load(buffer.take_all(), stores)

@@ -28,7 +28,6 @@ FACTS = lookup("""
 SELECT
   (SELECT sql FROM main.sqlite_master WHERE type = 'table' AND lower(name) = ?1),
   EXISTS (SELECT 1 FROM main.sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = ?1)
-  OR EXISTS (SELECT 1 FROM sqlite_temp_master WHERE lower(tbl_name) = ?1)
   OR EXISTS (SELECT 1 FROM main.sqlite_master AS m, pragma_foreign_key_list(m.name, 'main') AS f
     WHERE m.type = 'table' AND m.sql LIKE '%references%' AND lower(f."table") = ?1)
 """)

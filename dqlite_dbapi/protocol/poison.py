@@ -26,10 +26,10 @@ WHERE m.type = 'table'
 """
 #: Rows: schema, table, column, its type in lower case, its place among those that INSERT fills. A
 #: table without special columns has one row with NULL for the last three.
-CATALOGUE = lookup(
-    _TABLES.format(schema="main", master="sqlite_master")
-    + "UNION ALL"
-    + _TABLES.format(schema="temp", master="sqlite_temp_master")
+CATALOGUE = lookup(_TABLES.format(schema="main", master="sqlite_master"))
+#: The same with temporary tables; to ask for them makes `PRAGMA database_list` show their schema.
+WHOLE_CATALOGUE = lookup(
+    f"{CATALOGUE.text} UNION ALL {_TABLES.format(schema='temp', master='sqlite_temp_master')}"
 )
 #: Statements after which the schema may be another one.
 _CHANGES_SCHEMA = frozenset({Kind.SCHEMA, Kind.ROLLBACK, Kind.ROLLBACK_TO})

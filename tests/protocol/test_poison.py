@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dqlite_dbapi.errors import DataError
-from dqlite_dbapi.protocol.poison import CATALOGUE, Watch
+from dqlite_dbapi.protocol.poison import WHOLE_CATALOGUE, Watch
 from dqlite_dbapi.protocol.stores import storage_class
 from dqlite_dbapi.sql import classify
 
@@ -56,7 +56,7 @@ CREATE VIEW v AS SELECT * FROM t;
 def catalogue():
     connection = sqlite3.connect(":memory:")
     connection.executescript(SCHEMA)
-    yield connection.execute(CATALOGUE.text).fetchall()
+    yield connection.execute(WHOLE_CATALOGUE.text).fetchall()
     connection.close()
 
 
