@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,6 +90,14 @@ def single(engine: Engine) -> Iterator[LocalCluster]:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """An authority with pairs for members and clients, and some that must be refused."""
     return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(autouse=True)
+def heard_loggers() -> None:
+    """Undo what configuring the logging does to others' loggers, as Alembic's and Celery's do."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("dqlite"):
+            logging.getLogger(name).disabled = False
 
 
 @pytest.fixture

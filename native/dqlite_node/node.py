@@ -245,7 +245,7 @@ class Node(SqlCalls):
         Until `resume` it cannot notice that this process was killed, and would stay.
         """
         with self._move("signal"):
-            self._child().send_signal(signal.SIGSTOP)
+            self._child().pause()
 
     def resume(self) -> None:
         """Let a paused member go on (SIGCONT); NodeNotRunningError. Not in-process."""

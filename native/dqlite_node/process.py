@@ -8,8 +8,10 @@ that died leaves no child.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import queue
 import re
 import signal
@@ -127,6 +129,12 @@ class Child:
     def send_signal(self, number: int) -> None:
         """Send a signal; nothing happens if the process is gone."""
         self._process.send_signal(number)
+
+    def pause(self) -> None:
+        """Freeze the process and wait until the kernel has: its threads run on for a moment."""
+        self._process.send_signal(signal.SIGSTOP)
+        with contextlib.suppress(ChildProcessError):  # it is gone
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def discard(self) -> None:
         """Free what is left of a process that ended."""

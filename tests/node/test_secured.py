@@ -81,7 +81,9 @@ def test_a_plain_client_is_kept_out(secured):
         dqlite_dbapi.connect(secured.addresses, "app", connect_timeout=0.5)
 
 
-def test_a_client_may_not_change_the_cluster(secured, certificates):
+def test_a_client_may_not_change_the_cluster(secured, certificates, open_as):
+    with open_as() as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS u (a)")
     with Client(secured.addresses, **certificates.options("client")) as client:
         members = client.cluster()
         for call in (
