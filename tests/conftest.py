@@ -94,7 +94,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(autouse=True)
 def heard_loggers() -> None:
-    """Undo what configuring the logging does to others' loggers, as Alembic's and Celery's do."""
+    """Undo others' set-up of logging: Alembic's disables loggers, Celery's mutes the root."""
+    logging.root.setLevel(logging.WARNING)
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("dqlite"):
             logging.getLogger(name).disabled = False
