@@ -18,6 +18,7 @@ from dqlite_dbapi.protocol.effects import (
     Check,
     Effect,
     Flow,
+    Into,
     Limit,
     Open,
     Race,
@@ -73,6 +74,15 @@ class AsyncIO:
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
 
+    async def ask(self, make: Callable[..., bytes | None], *args: object) -> bytes | None:
+        """Send what `make` makes and return the first chunk of its answer, without a flow.
+
+        None if `make` has nothing to send.
+        """
+        self._is_cancelled = False
+        message = make(*args)
+        return None if message is None else await self._exchange(message)
+
     def close(self) -> None:
         """Drop the transport, if there is one."""
         transport, self._transport = self._transport, None
@@ -115,21 +125,42 @@ class AsyncIO:
         try:
             if message:
                 wire.send(message)
-                if wire.drained is not None:
-                    await self._bounded(wire.drained)
+                if wire.writable is not None:
+                    await self._bounded(wire.writable)
             elif wire.quickack is not None:
                 wire.quickack()
-            return await self._bounded(wire.receive())
+            answer = wire.receive()
+            self._expect(answer)
+            try:
+                return await answer
+            finally:
+                self._waiting = self._deadline = None
         except Error as error:
             self.close()
             if error.address is None:
                 error = type(error)(error.message, address=self._address)
             raise error from None
 
+    async def _receive_into(self, room: memoryview) -> int:
+        chunk = await self._exchange(b"")
+        count = min(len(chunk), len(room))
+        room[:count] = chunk[:count]
+        if self._wire is not None and count < len(chunk):
+            self._wire.take_back(chunk[count:])
+        return count
+
     async def _bounded(self, future: asyncio.Future[T]) -> T:
         """Wait for `future` as long as an exchange may take."""
+        self._expect(future)
+        try:
+            return await future
+        finally:
+            self._waiting = self._deadline = None
+
+    def _expect(self, future: asyncio.Future[Any]) -> None:
+        """Have `future` fail when the exchange takes too long, or is cancelled."""
         if future.done():
-            return future.result()
+            return
         if self._is_cancelled:
             future.cancel()
             raise self._interruption()
@@ -138,10 +169,6 @@ class AsyncIO:
         if self._timer is None or self._timer.when() > deadline:
             self._watch(loop, deadline)
         self._waiting = future
-        try:
-            return await future
-        finally:
-            self._waiting = self._deadline = None
 
     def _watch(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
         """Have one timer for many exchanges: it looks whether the present one is late."""
@@ -160,6 +187,8 @@ class AsyncIO:
         waiting.set_exception(Timeout(f"no answer within {self._limit:g} s", address=self._address))
 
     async def _perform(self, effect: Effect) -> Any:
+        if isinstance(effect, Into):
+            return await self._receive_into(effect.room)
         if isinstance(effect, Open):
             await self._open(effect.address, effect.timeout)
         elif isinstance(effect, Limit):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dqlite_dbapi._link import Link
-from dqlite_dbapi._quick import quick
 from dqlite_dbapi._results import Convert, Reply, RowBuffer
 from dqlite_dbapi.errors import (
     Busy,
@@ -117,8 +116,7 @@ class BaseConnection(ErrorAttributes, Link):
     ) -> Flow[Reply]:
         """Run one statement of the user's; `consistency` is None for the connection's own."""
         if consistency is None and not self._is_special:
-            flow = quick if statement.is_simple else BaseConnection._execute
-            return flow(self, statement, params)
+            return self._execute(statement, params)
         if consistency not in (None, *CONSISTENCIES):
             raise ProgrammingError(f"consistency {consistency!r} is none of {CONSISTENCIES}")
         return self._special(statement, params, consistency or self._options.consistency)

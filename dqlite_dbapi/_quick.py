@@ -1,8 +1,11 @@
-"""The short way of the most common call: a plain SELECT whose answer comes in one piece."""
+"""The short way of the most common call: a plain SELECT whose answer comes in one piece.
+
+No flow is made for it. A connection asks for the `request`, has its runner exchange that for the
+first chunk of the answer, and gives the chunk to `answer`. Whatever else happens is for `longer`.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -24,32 +27,50 @@ _new = tuple.__new__  # what Reply(...) does, at half the price
 _READY, _BUSY, _LOST = State.READY, State.BUSY, TransactionState.LOST
 
 
-def quick(base: BaseConnection, statement: Statement, params: Sequence[object]) -> Flow[Reply]:
-    """As `BaseConnection._execute` for a `statement` that is simple.
+def request(base: BaseConnection, statement: Statement, params: Sequence[object]) -> bytes | None:
+    """The message that runs a simple `statement`; the session is BUSY from here on.
 
-    That takes over where the connection is not simply ready, and after an error.
+    None where the connection is not simply ready, and the statement has to go the long way.
     """
     session = base._session
     if (
-        base._streaming is not None
+        base._is_special
+        or base._streaming is not None
         or session.state is not _READY
         or base._transaction.state is _LOST
         or base._trace is not None
-        or len(params) > MAX_NARROW_PARAMS
     ):
-        return (yield from base._execute(statement, params))
-    started = time.monotonic()
+        return None
+    message = statement.request
+    if params:
+        if len(params) > MAX_NARROW_PARAMS:
+            return None
+        message = encode_sql(_QUERY, statement.encoded, params, 0, base._adapters)
+    session.state = _BUSY
+    return message
+
+
+def answer(base: BaseConnection, chunk: bytes) -> Reply | None:
+    """What `chunk` answers if it is a whole result, None if it is more or something else."""
+    found = decode_answer(chunk)
+    if found is None:
+        return None
+    base._session.state = _READY
+    return _new(Reply, (RowBuffer(*found), None))
+
+
+def longer(
+    base: BaseConnection,
+    statement: Statement,
+    params: Sequence[object],
+    came: bytes | Error,
+    started: float,
+) -> Flow[Reply]:
+    """Go on where the short way ended: with the chunk that `came`, or an error instead."""
     try:
-        message = statement.request
-        if params:
-            message = encode_sql(_QUERY, statement.encoded, params, 0, base._adapters)
-        session.state = _BUSY
-        chunk = yield message
-        answer = decode_answer(chunk)
-        if answer is not None:
-            session.state = _READY
-            return _new(Reply, (RowBuffer(*answer), None))
-        return (yield from base._received(statement, (yield from session.resume(chunk))))
+        if isinstance(came, Error):
+            raise came
+        return (yield from base._received(statement, (yield from base._session.resume(came))))
     except Error as error:
         yield from base._recover(error, statement, False, False, base._attempts(started))
     return (yield from base._execute(statement, params))

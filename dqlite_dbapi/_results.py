@@ -87,8 +87,10 @@ class RowBuffer:
 
     def take_all(self) -> list[Row]:
         """Give out all rows at hand and keep none; errors as with `take`."""
-        self.require_complete()
-        self._clear()
+        if self.error is not None:
+            self.require_complete()
+        if self.index:
+            self._clear()
         taken, self.rows = self.rows, []
         self.given += len(taken)
         return taken
@@ -128,6 +130,8 @@ class BaseCursor:
         self._names: tuple[str, ...] | None = None
         self._rowcount = -1
         self._lastrowid: int | None = None
+        self._operation: object = self  # the text of `_statement`, nothing as yet
+        self._statement: Statement
         self._closed = False
 
     @property
@@ -192,12 +196,17 @@ class BaseCursor:
     def _prepare(self, sql: str, parameters: Parameters) -> tuple[Statement, Sequence[object]]:
         if self._closed or self._base._closed:
             self._require_open()
-        statement = lookup(sql)
+        if sql is self._operation:  # PEP 249: the cursor may remember its last one
+            statement = self._statement
+        else:
+            statement = self._statement = lookup(sql)
+            self._operation = sql
         if type(parameters) is tuple and len(parameters) == statement.slots:
             values: Sequence[object] = parameters
         else:
             values = bind(statement, parameters)
-        self._forget()
+        self._rows = self._names = self._convert = None  # as _forget()
+        self._rowcount = -1
         return statement, values
 
     def _forget(self) -> None:
@@ -211,7 +220,11 @@ class BaseCursor:
         if rows is not None:
             if rows.names:
                 self._rows = rows
-                self._plan(rows)
+                base = self._base
+                if self._row_factory is None and not base._detects and base.text_factory is str:
+                    self._names = rows.names
+                else:
+                    self._plan(rows)
             if statement.returning:
                 self._rowcount = len(rows.rows)
         elif result is not None and statement.kind is Kind.WRITE:

@@ -1,7 +1,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-def decode(body: bytes, offset: int, columns: int, out: list[tuple[Any, ...]], /) -> bool: ...
+def decode(
+    body: bytes | bytearray, offset: int, columns: int, out: list[tuple[Any, ...]], /
+) -> bool: ...
 def decode_answer(
     chunk: bytes, /
 ) -> tuple[tuple[str, ...], list[tuple[Any, ...]], bool, bytes] | None: ...

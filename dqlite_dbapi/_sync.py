@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from struct import pack
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dqlite_dbapi._sockets import leave_to_parent, resolve, shut, tune, unreachable
 from dqlite_dbapi.errors import ConnectionLost, Error, InterfaceError, Interrupted, Timeout
@@ -22,6 +22,7 @@ from dqlite_dbapi.protocol.effects import (
     Check,
     Effect,
     Flow,
+    Into,
     Limit,
     Open,
     Race,
@@ -31,6 +32,7 @@ from dqlite_dbapi.protocol.effects import (
 from dqlite_dbapi.tls import TLS
 
 if TYPE_CHECKING:
+    import ssl
     from concurrent.futures import Future
 
 T = TypeVar("T")
@@ -98,6 +100,21 @@ class SyncIO:
             if self._is_disturbed and outer is None:
                 self._settle()
 
+    def ask(self, make: Callable[..., bytes | None], *args: object) -> bytes | None:
+        """Send what `make` makes and return the first chunk of its answer, without a flow.
+
+        None if `make` has nothing to send.
+        """
+        outer = self._flow
+        try:
+            self._flow = object()  # from here on it can be cancelled
+            message = make(*args)
+            return None if message is None else self._exchange(message)
+        finally:
+            self._flow = outer
+            if self._is_disturbed and outer is None:
+                self._settle()
+
     def cancel(self) -> None:
         """Make the running flow fail at once with `Interrupted`; may be called from any thread.
 
@@ -149,10 +166,12 @@ class SyncIO:
 
     # -- exchanges
 
-    def _exchange(self, message: Any) -> bytes:
+    def _exchange(self, message: Any, room: memoryview | None = None) -> Any:
+        """Send `message`, and receive: into `room` (returns a count), else a chunk."""
         present = self._socket
         if present is None:
             raise self._lost("the connection is closed")
+        chunk: bytes | int
         try:
             if message:
                 present.sendall(message)
@@ -160,7 +179,10 @@ class SyncIO:
                 # The server never sets TCP_NODELAY: without this a second small message of one
                 # reply waits for our delayed ACK, some 40 ms.
                 present.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-            chunk = present.recv(_CHUNK if message else _MORE)
+            if room is None:
+                chunk = present.recv(_CHUNK if message else _MORE)
+            else:
+                chunk = present.recv_into(room)
         except (BlockingIOError, TimeoutError):
             self._drop()
             raise Timeout(f"no answer within {self._limit:g} s", address=self._address) from None
@@ -229,6 +251,8 @@ class SyncIO:
     # -- the other effects
 
     def _perform(self, effect: Effect) -> Any:
+        if isinstance(effect, Into):
+            return self._exchange(b"", effect.room)
         if isinstance(effect, Open):
             return self._open(effect.address, effect.timeout)
         if isinstance(effect, Limit):
@@ -254,13 +278,12 @@ class SyncIO:
                 tune(connected, self._keepalive, self._user_timeout)
             if self._tls is not None:
                 self._is_new = True
-                self._secure(self._tls, connected, give_up)
+                connected.settimeout(max(give_up - time.monotonic(), 0.001))
+                self._heed()
+                cast("ssl.SSLSocket", connected).do_handshake()
             self._set_limit(timeout)
         except OSError as error:
             raise self._lost(str(error), error) from None
-        except Error:
-            self._drop()
-            raise
 
     def _connect(self, address: str, give_up: float, timeout: float) -> socket.socket:
         """Connect to the first of the address's hosts that can be reached."""
@@ -269,12 +292,18 @@ class SyncIO:
             try:
                 connecting = socket.socket(family, socket.SOCK_STREAM)
                 self._use(connecting)
+                if self._tls is not None:
+                    connecting = self._tls.wrap(connecting, address)
+                    self._use(connecting)
                 connecting.settimeout(max(give_up - time.monotonic(), 0.001))
                 connecting.connect(target)
                 connecting.settimeout(None)
             except OSError as error:
                 self._drop()
                 problem = error
+            except ValueError:
+                self._drop()
+                raise TLS.bad_name(address) from None
             else:
                 self._heed()
                 return connecting
@@ -288,13 +317,6 @@ class SyncIO:
         with self._guard:
             self._socket = fresh
         self._heed()
-
-    def _secure(self, tls: TLS, connected: socket.socket, give_up: float) -> None:
-        connected.settimeout(max(give_up - time.monotonic(), 0.001))
-        with self._guard:
-            self._heed()  # a socket that was shut down would be lost in `wrap`
-            wrapped = self._socket = tls.wrap(connected, self._address)
-        wrapped.do_handshake()
 
     def _set_limit(self, seconds: float) -> None:
         self._limit = seconds = max(seconds, 1e-6)

@@ -25,7 +25,7 @@ class Wire(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self._size = 0
         self._waiter: asyncio.Future[bytes] | None = None
-        self._writable: asyncio.Future[None] | None = None
+        self.writable: asyncio.Future[None] | None = None  # to wait for before more is written
         self._paused = False
         self._transport: asyncio.Transport
         self.quickack: Callable[[], None] | None = None
@@ -60,11 +60,11 @@ class Wire(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The socket is full (asyncio)."""
-        self._writable = self._loop.create_future()
+        self.writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
         """The socket takes more (asyncio)."""
-        waiter, self._writable = self._writable, None
+        waiter, self.writable = self.writable, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -98,10 +98,10 @@ class Wire(asyncio.Protocol):
             self._waiter = waiter
         return waiter
 
-    @property
-    def drained(self) -> asyncio.Future[None] | None:
-        """Something to wait for before more is written, None if nothing."""
-        return self._writable
+    def take_back(self, chunk: bytes) -> None:
+        """Keep the end of a received chunk for the next `receive`."""
+        self._chunks.insert(0, chunk)
+        self._size += len(chunk)
 
     @property
     def is_idle(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from dqlite_dbapi import errors
 from dqlite_dbapi._base import BaseConnection
+from dqlite_dbapi._quick import answer, longer, request
 from dqlite_dbapi._results import Parameters, Reply, RowBuffer
 from dqlite_dbapi._sockets import leave_to_parent
 from dqlite_dbapi._sync import SyncIO
@@ -164,9 +165,39 @@ class Connection(BaseConnection, Generic[R]):
                     self._require_open()
                 return self._io.run(flow)
             except BaseException as error:
-                if self._interrupted(anywhere=not isinstance(error, Exception)):
-                    self._io.close()
+                self._clear(error)
                 raise
+
+    def _answer_to(
+        self, statement: Statement, values: Sequence[object], consistency: str | None
+    ) -> Reply:
+        """Run one statement of the user's, a simple one by the short way (`_quick`)."""
+        if consistency is not None or not statement.is_simple:
+            return self._run(self._perform(statement, values, consistency))
+        with self._lock:
+            try:
+                if self._closed:
+                    self._require_open()
+                started = time.monotonic()
+                came: bytes | errors.Error | None
+                try:
+                    came = self._io.ask(request, self, statement, values)
+                    reply = answer(self, came) if came is not None else None
+                    if reply is not None:
+                        return reply
+                except errors.Error as error:
+                    came = error
+                if came is None:
+                    return self._io.run(self._perform(statement, values))
+                return self._io.run(longer(self, statement, values, came, started))
+            except BaseException as error:
+                self._clear(error)
+                raise
+
+    def _clear(self, error: BaseException) -> None:
+        """After `error` left a call: close a socket on which an answer may still come."""
+        if self._interrupted(anywhere=not isinstance(error, Exception)):
+            self._io.close()
 
     def _advance(self, rows: RowBuffer, *, to_end: bool = False) -> None:
         """Receive the next part of `rows`, or all the parts that are left."""

@@ -46,8 +46,7 @@ class Cursor(BaseCursor, Generic[R]):
                 statement, connection._stale(statement, self._base._adapters.adapt_all(values))
             )
         else:
-            flow = connection._perform(statement, values, consistency)
-            self._accept(statement, connection._run(flow))
+            self._accept(statement, connection._answer_to(statement, values, consistency))
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Cursor[R]:
@@ -88,10 +87,13 @@ class Cursor(BaseCursor, Generic[R]):
 
     def fetchall(self) -> list[R]:
         """All rows that were not fetched yet."""
-        rows = self._require_rows()
+        rows = self._rows
+        if rows is None or self._closed or self._base._closed:
+            rows = self._require_rows()
         if rows.more:
             self._connection._advance(rows, to_end=True)
-        return self._made(rows.take_all())
+        taken: list[Any] = rows.take_all()
+        return taken if self._convert is None else self._made(taken)
 
     def scroll(self, value: int, mode: str = "relative") -> None:
         """Move to another row of the result (PEP 249): on, or back among the rows still held.

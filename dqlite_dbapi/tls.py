@@ -5,9 +5,10 @@ There is no way to switch the verification off. `ssl` is imported on first use o
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dqlite_dbapi.errors import ConnectionLost, Error, InterfaceError, OperationalError, Timeout
@@ -17,16 +18,61 @@ if TYPE_CHECKING:
     import ssl
 
 Path = str | os.PathLike[str]
+_log = logging.getLogger("dqlite_dbapi.connection")
 _REFUSED = "is the client certificate accepted?"
 _HOSTNAME_MISMATCH, _IP_MISMATCH = 62, 64  # X509_V_ERR_ of OpenSSL's x509_vfy.h
 
 
 @dataclass(frozen=True)
+class Files:
+    """Paths of the `tls_` options; authorities are the system's if `ca` is None."""
+
+    ca: str | None
+    cert: str | None
+    key: str | None
+    key_password: str | None = field(repr=False)
+
+    def stamps(self) -> list[tuple[int, int, int] | None]:
+        """What tells the files from those that take their places; None for a missing one."""
+        return [_stamp(path) for path in (self.ca, self.cert, self.key) if path is not None]
+
+    def load(self) -> ssl.SSLContext:
+        """A context of the files as they are now; `InterfaceError` names a bad one."""
+        return tls_context(ca=self.ca, cert=self.cert, key=self.key, key_password=self.key_password)
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
 class TLS:
     """What a runner needs: a context that verifies, and a name in place of each address's host."""
 
-    context: ssl.SSLContext
-    server_name: str | None = None
+    def __init__(self, source: ssl.SSLContext | Files, server_name: str | None = None) -> None:
+        """A context stays what it is; files are read again once they have changed."""
+        self.server_name = server_name
+        self._files = source if isinstance(source, Files) else None
+        self._stamps = source.stamps() if isinstance(source, Files) else []
+        self._context = source.load() if isinstance(source, Files) else source
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """The context for a new connection.
+
+        The one in use stays while changed files are no good, as when a key is still the old one.
+        """
+        files = self._files
+        if files is not None and (stamps := files.stamps()) != self._stamps:
+            self._stamps = stamps
+            try:
+                self._context = files.load()
+            except InterfaceError as error:
+                _log.warning("the TLS files in use stay: %s", error)
+        return self._context
 
     def name_for(self, address: str) -> str:
         """The name that the certificate of the member at `address` must hold.
@@ -42,20 +88,21 @@ class TLS:
             )
         return split_address(address)[0]
 
-    def wrap(self, connected: socket.socket, address: str) -> ssl.SSLSocket:
-        """Take over a connected socket; `do_handshake()` is still to be called.
+    def wrap(self, fresh: socket.socket, address: str) -> ssl.SSLSocket:
+        """Take over a socket that is not connected; `connect()` and `do_handshake()` follow.
 
-        `OperationalError` for a host that cannot stand in a certificate.
+        A connected one would be leaked if its peer has gone (CPython's `SSLSocket`). `connect()`
+        raises ValueError for a host that cannot stand in a certificate: see `bad_name`.
         """
         name = self.name_for(address)
-        try:
-            return self.context.wrap_socket(
-                connected, server_hostname=name, do_handshake_on_connect=False
-            )
-        except ValueError:
-            raise OperationalError(
-                "the host is no name that a certificate could hold", address=address
-            ) from None
+        return self.context.wrap_socket(fresh, server_hostname=name, do_handshake_on_connect=False)
+
+    @staticmethod
+    def bad_name(address: str) -> Error:
+        """The error for a host that cannot stand in a certificate."""
+        return OperationalError(
+            "the host is no name that a certificate could hold", address=address
+        )
 
     @staticmethod
     def is_handshake(error: Exception) -> bool:
@@ -193,13 +240,7 @@ def from_options(options: Options) -> TLS | None:
                 "ssl is a context, and tls_ files are given", hint="load them into the context"
             )
         return TLS(_checked(wanted), options.tls_server_name)
-    context = tls_context(
-        ca=options.tls_ca,
-        cert=options.tls_cert,
-        key=options.tls_key,
-        key_password=options.tls_key_password,
-    )
-    return TLS(context, options.tls_server_name)
+    return TLS(Files(*files), options.tls_server_name)
 
 
 def _checked(context: object) -> ssl.SSLContext:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, overload
 from dqlite_dbapi import errors
 from dqlite_dbapi._async import AsyncIO
 from dqlite_dbapi._base import BaseConnection
+from dqlite_dbapi._quick import answer, longer, request
 from dqlite_dbapi._results import Parameters, Reply, RowBuffer
 from dqlite_dbapi.aio.cursor import AsyncCursor
 from dqlite_dbapi.options import Options, check_autocommit, check_isolation_level, parse
@@ -167,9 +168,42 @@ class AsyncConnection(BaseConnection, Generic[R]):
         try:
             return await self._io.run(flow)
         except BaseException:
-            if self._interrupted(anywhere=False):
-                self._io.close()
+            self._clear()
             raise
+
+    async def _answer_to(
+        self, statement: Statement, values: Sequence[object], consistency: str | None
+    ) -> Reply:
+        """Run one statement of the user's, a simple one by the short way (`_quick`)."""
+        if consistency is not None or not statement.is_simple:
+            return await self._run(self._perform(statement, values, consistency))
+        lock = self._lock
+        await lock.acquire()
+        try:
+            if self._closed:
+                self._require_open()
+            started = time.monotonic()
+            came: bytes | errors.Error | None
+            try:
+                came = await self._io.ask(request, self, statement, values)
+                reply = answer(self, came) if came is not None else None
+                if reply is not None:
+                    return reply
+            except errors.Error as error:
+                came = error
+            if came is None:
+                return await self._io.run(self._perform(statement, values))
+            return await self._io.run(longer(self, statement, values, came, started))
+        except BaseException:
+            self._clear()
+            raise
+        finally:
+            lock.release()
+
+    def _clear(self) -> None:
+        """After an error left a call: close a socket on which an answer may still come."""
+        if self._interrupted(anywhere=False):
+            self._io.close()
 
     async def _advance(self, rows: RowBuffer, *, to_end: bool = False) -> None:
         """Receive the next part of `rows`, or all the parts that are left."""

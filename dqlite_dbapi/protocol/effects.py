@@ -1,6 +1,7 @@
 """What a flow may yield, and what the runner sends back.
 
 - `bytes`: send them and give back the next chunk received; `b""` only receives.
+- `Into`: receive into the memory it holds; gives back how many bytes came.
 - `Open`: drop the present socket and dial a member; gives back None.
 - `Limit`: set how long one exchange may take; gives back None.
 - `Check`: see, without waiting, that the peer has not closed the socket; gives back None.
@@ -20,6 +21,13 @@ from typing import Any, TypeAlias, TypeVar
 from dqlite_dbapi.errors import Error
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Into:
+    """Receive at least one byte and at most as many as `room` takes."""
+
+    room: memoryview
 
 
 @dataclass(frozen=True)
@@ -68,5 +76,5 @@ class RaceResult:
     errors: tuple[Error, ...]
 
 
-Effect: TypeAlias = bytes | Open | Limit | Check | Sleep | Race
+Effect: TypeAlias = bytes | Into | Open | Limit | Check | Sleep | Race
 Flow: TypeAlias = Generator[Effect, Any, T]

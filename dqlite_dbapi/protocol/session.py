@@ -20,7 +20,7 @@ from dqlite_dbapi.errors import (
     Timeout,
     from_failure,
 )
-from dqlite_dbapi.protocol.effects import Flow
+from dqlite_dbapi.protocol.effects import Flow, Into
 from dqlite_dbapi.protocol.flavour import Flavour
 from dqlite_dbapi.wire import responses, rows
 from dqlite_dbapi.wire.constants import ROWS_PART, Request, Response
@@ -111,12 +111,18 @@ class Session:
         frame = buffer.next_frame() if len(buffer) and not message else None
         if frame is not None:
             return frame
-        buffer.feed((yield message))
-        frame = buffer.next_frame()
+        if not buffer.is_long:
+            buffer.feed((yield message))
+            frame = buffer.next_frame()
         if frame is None:
             give_up = self._clock() + self.patience
             while frame is None:
-                buffer.feed((yield b""))
+                if buffer.is_long:
+                    with buffer.room() as room:
+                        count = yield Into(room)
+                    buffer.filled(count)
+                else:
+                    buffer.feed((yield b""))
                 frame = buffer.next_frame()
                 if frame is None and self._clock() > give_up:
                     raise Timeout(
@@ -182,7 +188,7 @@ class Session:
         header = self._header  # names are repeated in every part
         if message or not (header and body.startswith(header)):
             self._names, offset = rows.decode_header(body)
-            self._header = body[:offset]
+            self._header = bytes(body[:offset])
         names = self._names
         found: list[rows.Row] = []
         try:
@@ -200,7 +206,10 @@ class Session:
                 hint="the column names are too long together; give the columns short aliases",
             )
         start = len(self._header)
-        head = body[start : start + (len(names) + 1 >> 1)] if found else b""
+        head = b""
+        if found:
+            head = bytes(body[start : start + (len(names) + 1 >> 1)])
+            self._buffer.reuse(body)
         return RowPart(names, found, more, head)
 
     def open(self, database: str | None, setup: Sequence[bytes] = ()) -> Flow[None]:

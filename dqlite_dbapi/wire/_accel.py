@@ -13,7 +13,7 @@ from dqlite_dbapi.wire import pyparams, pyrows
 from dqlite_dbapi.wire.pyparams import Slow
 
 accelerator = "python"
-decode: Callable[[bytes, int, int, list[tuple[Any, ...]]], bool] = pyrows.decode
+decode: Callable[[bytes | bytearray, int, int, list[tuple[Any, ...]]], bool] = pyrows.decode
 decode_answer: Callable[[bytes], pyrows.Answer | None] = pyrows.decode_answer
 encode_params: Callable[[bytes, Sequence[object], bool, Slow, object], bytes]
 encode_row: Callable[[Sequence[object], Slow, object], tuple[bytes, bytes]]

@@ -8,6 +8,9 @@ from dqlite_dbapi.errors import ProtocolViolation
 from dqlite_dbapi.wire.requests import HEADER
 
 DEFAULT_LIMIT = 1 << 31
+#: A body of so many bytes is received in place, into memory that is made step by step, since a
+#: peer may announce more than it sends, and kept for the next one up to a limit.
+_LONG, _STEP, _KEPT = 1 << 20, 1 << 22, 1 << 24
 
 
 class Frame(NamedTuple):
@@ -15,13 +18,13 @@ class Frame(NamedTuple):
 
     kind: int
     schema: int
-    body: bytes
+    body: bytes | bytearray
 
 
 class FrameBuffer:
-    """Collects received chunks and gives out whole messages, long ones copied once."""
+    """Collects received chunks and gives out whole messages, long ones copied at most once."""
 
-    __slots__ = ("_chunks", "_limit", "_needed", "_offset", "_size")
+    __slots__ = ("_chunks", "_filled", "_limit", "_long", "_needed", "_offset", "_size", "_spare")
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         """`limit` is the largest body accepted, in bytes."""
@@ -30,6 +33,9 @@ class FrameBuffer:
         self._offset = 0
         self._needed = 8
         self._limit = limit
+        self._long: tuple[int, int, int] | None = None  # kind, schema and size of a long message
+        self._spare = bytearray()  # its body, of which `_filled` bytes have come
+        self._filled = 0
 
     def __len__(self) -> int:
         return self._size
@@ -44,6 +50,8 @@ class FrameBuffer:
 
         `ProtocolViolation` for a body of no words or one beyond the limit.
         """
+        if self._long is not None:
+            return self._completed(*self._long)
         if self._size < self._needed:
             return None
         chunks = self._chunks
@@ -64,6 +72,8 @@ class FrameBuffer:
             raise ProtocolViolation(f"a message with a body of {size} bytes")
         if self._size < size + 8:
             self._needed = size + 8
+            if size >= _LONG:
+                self._begin(kind, schema, size, data[start + 8 :])
             return None
         self._needed = 8
         end = start + 8 + size
@@ -89,3 +99,48 @@ class FrameBuffer:
         body = b"".join(pieces)
         self._chunks, self._offset, self._size, self._needed = rest, 0, left, HEADER.size
         return Frame(kind, schema, body)
+
+    def _begin(self, kind: int, schema: int, size: int, came: bytes) -> None:
+        """Receive a body of `size` bytes in place from here on; `came` is its beginning."""
+        self._long = kind, schema, size
+        self._chunks, self._offset, self._size, self._needed = [], 0, 0, HEADER.size
+        self._filled = 0
+        with self.room(len(came)) as room:
+            room[: len(came)] = came
+        self._filled = len(came)
+
+    @property
+    def is_long(self) -> bool:
+        """True while a long message is awaited, whose bytes are received into `room()`."""
+        return self._long is not None
+
+    def room(self, least: int = 0) -> memoryview:
+        """Memory for bytes of a long message; release it, then tell `filled` how many came."""
+        body, start = self._spare, self._filled
+        size = self._long[2] if self._long is not None else 0
+        wanted = min(size, max(start + least, start * 2, _STEP))
+        if len(body) < wanted:
+            body += bytes(wanted - len(body))
+        elif len(body) > size:
+            del body[size:]
+        with memoryview(body) as whole:
+            return whole[start:]
+
+    def filled(self, count: int) -> None:
+        """Count bytes that were received into `room()`."""
+        self._filled += count
+
+    def _completed(self, kind: int, schema: int, size: int) -> Frame | None:
+        if self._filled < size:
+            return None
+        body, self._spare, self._long = self._spare, bytearray(), None
+        return Frame(kind, schema, body)
+
+    def reuse(self, body: bytes | bytearray) -> None:
+        """Take back the body of a message that nobody needs any more: the next may be long too.
+
+        Fresh memory costs more than the copying. A short message or a very long one ends this.
+        """
+        self._spare = bytearray()
+        if isinstance(body, bytearray) and len(body) <= _KEPT:
+            self._spare = body

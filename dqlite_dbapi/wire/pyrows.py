@@ -22,7 +22,7 @@ _WORDS = frozenset({_INTEGER, _UNIXTIME, _BOOLEAN})
 _KNOWN = frozenset(map(int, ValueType))
 
 
-def decode(body: bytes, offset: int, columns: int, out: list[Row], /) -> bool:
+def decode(body: bytes | bytearray, offset: int, columns: int, out: list[Row], /) -> bool:
     """Append the rows from `offset` on to `out`; True when another part follows.
 
     ValueError (UnicodeDecodeError too), IndexError or struct.error for damaged bytes.
@@ -74,7 +74,7 @@ def _marker(words: tuple[int, ...], index: int) -> bool:
 
 
 def _decode(
-    body: bytes,
+    body: bytes | bytearray,
     base: int,
     words: tuple[int, ...],
     columns: int,
@@ -125,7 +125,7 @@ def _uniform(
 
 
 def _rows(
-    body: bytes,
+    body: bytes | bytearray,
     base: int,
     words: tuple[int, ...],
     index: int,
@@ -172,7 +172,7 @@ def _rows(
                 start = base + 8 + (index << 3)
                 if not 0 <= word <= len(body) - start:
                     raise ValueError(f"a blob of {word} bytes exceeds its message")
-                append(body[start : start + word])
+                append(bytes(body[start : start + word]))
                 index += (word + 7) >> 3
     out.extend(zip(*[iter(flat)] * len(codes), strict=True))
     return index

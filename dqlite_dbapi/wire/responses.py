@@ -92,14 +92,14 @@ class Metadata(NamedTuple):
 _RESULT = Struct("<qQ")
 
 
-def decode_result(body: bytes) -> Result:
+def decode_result(body: bytes | bytearray) -> Result:
     """Decode a RESULT body; `ProtocolViolation` when it is shorter than two words."""
     if len(body) < _RESULT.size:
         raise ProtocolViolation(f"a RESULT of {len(body)} bytes")
     return Result(*_RESULT.unpack_from(body))
 
 
-def decode_failure(body: bytes) -> Failure:
+def decode_failure(body: bytes | bytearray) -> Failure:
     """Decode a FAILURE body, also one that stands behind partial rows (wire-protocol 4.4).
 
     A body that is exactly `u64 code, text` is plain. Else the text is the longest run of words
@@ -122,11 +122,11 @@ def decode_failure(body: bytes) -> Failure:
     return Failure(code, _message(body[start:].split(b"\0", 1)[0]))
 
 
-def _message(raw: bytes) -> str:
+def _message(raw: bytes | bytearray) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def decode_servers(body: bytes) -> Servers:
+def decode_servers(body: bytes | bytearray) -> Servers:
     """Decode SERVERS of CLUSTER format 1 (with roles)."""
     count, offset = decode_u64(body, 0)
     if count > len(body) // 24:
@@ -143,7 +143,7 @@ def decode_servers(body: bytes) -> Servers:
 _ROLES = frozenset(Role)
 
 
-def decode_files(body: bytes) -> Files:
+def decode_files(body: bytes | bytearray) -> Files:
     """Decode FILES; the contents carry no padding, their sizes are whole words."""
     count, offset = decode_u64(body, 0)
     if count > len(body) // 16:
@@ -154,7 +154,8 @@ def decode_files(body: bytes) -> Files:
         size, offset = decode_u64(body, offset)
         if offset + size > len(body):
             raise ProtocolViolation(f"file {name!r} of {size} bytes exceeds its message")
-        files.append((name, body[offset : offset + size]))
+        with memoryview(body)[offset : offset + size] as content:
+            files.append((name, bytes(content)))
         offset += size
     return Files(tuple(files))
 
@@ -167,7 +168,7 @@ _RESULTS: dict[Response, Callable[..., Any]] = {
     Response.EMPTY: Empty,
     Response.METADATA: Metadata,
 }
-_SPECIAL: dict[int, Callable[[bytes], Any]] = {
+_SPECIAL: dict[int, Callable[[bytes | bytearray], Any]] = {
     Response.FAILURE: decode_failure,
     Response.SERVERS: decode_servers,
     Response.RESULT: decode_result,
@@ -198,7 +199,7 @@ def decode(frame: Frame) -> Any:
 _WIDTHS = {"u64": U64, "i64": I64, "u32": U32}
 
 
-def _field(form: str, body: bytes, offset: int) -> tuple[Any, int]:
+def _field(form: str, body: bytes | bytearray, offset: int) -> tuple[Any, int]:
     if form == "text":
         return decode_text(body, offset)
     word = _WIDTHS[form]

@@ -22,7 +22,7 @@ class RowsHeader(NamedTuple):
     offset: int
 
 
-def decode_header(body: bytes) -> RowsHeader:
+def decode_header(body: bytes | bytearray) -> RowsHeader:
     """Read the number of columns and their names."""
     if len(body) < 8:
         raise ProtocolViolation(f"a ROWS of {len(body)} bytes")
@@ -37,7 +37,7 @@ def decode_header(body: bytes) -> RowsHeader:
     return RowsHeader(tuple(names), offset)
 
 
-def decode_rows(body: bytes, offset: int, columns: int, out: list[Row]) -> bool:
+def decode_rows(body: bytes | bytearray, offset: int, columns: int, out: list[Row]) -> bool:
     """Append the rows from `offset` on to `out`; True when another part follows.
 
     Values: int, float, str, bytes, None; a NULL in a date column arrives as `''` and becomes None

@@ -37,7 +37,7 @@ def encode_blob(value: bytes | bytearray | memoryview) -> bytes:
     return U64.pack(len(raw)) + raw + _PADDING[-len(raw) & 7]
 
 
-def decode_u64(body: bytes, offset: int) -> tuple[int, int]:
+def decode_u64(body: bytes | bytearray, offset: int) -> tuple[int, int]:
     """Read an unsigned word; returns the value and the offset behind it."""
     end = offset + 8
     if end > len(body):
@@ -45,7 +45,7 @@ def decode_u64(body: bytes, offset: int) -> tuple[int, int]:
     return U64.unpack_from(body, offset)[0], end
 
 
-def decode_text(body: bytes, offset: int) -> tuple[str, int]:
+def decode_text(body: bytes | bytearray, offset: int) -> tuple[str, int]:
     """Read a text; bytes that are not UTF-8 come back as surrogate escapes."""
     end = body.find(b"\0", offset)
     if end < 0:
@@ -53,10 +53,10 @@ def decode_text(body: bytes, offset: int) -> tuple[str, int]:
     return body[offset:end].decode("utf-8", "surrogateescape"), (end + 8) & ~7
 
 
-def decode_blob(body: bytes, offset: int) -> tuple[bytes, int]:
+def decode_blob(body: bytes | bytearray, offset: int) -> tuple[bytes, int]:
     """Read a blob; returns its bytes and the offset behind its padding."""
     length, start = decode_u64(body, offset)
     end = start + length
     if end > len(body):
         raise ProtocolViolation(f"blob of {length} bytes at byte {offset} exceeds its message")
-    return body[start:end], (end + 7) & ~7
+    return bytes(body[start:end]), (end + 7) & ~7

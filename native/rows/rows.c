@@ -160,12 +160,15 @@ static PyObject *decode(PyObject *module, PyObject *args)
 	PyObject *out;
 	Py_ssize_t offset;
 	Py_ssize_t columns;
-	if (!PyArg_ParseTuple(args, "SnnO!", &body, &offset, &columns, &PyList_Type, &out)) {
+	if (!PyArg_ParseTuple(args, "OnnO!", &body, &offset, &columns, &PyList_Type, &out)) {
 		return NULL;
 	}
 	char *bytes;
 	Py_ssize_t size;
-	if (PyBytes_AsStringAndSize(body, &bytes, &size) < 0) {
+	if (PyByteArray_Check(body)) {
+		bytes = PyByteArray_AsString(body);
+		size = PyByteArray_Size(body);
+	} else if (PyBytes_AsStringAndSize(body, &bytes, &size) < 0) {
 		return NULL;
 	}
 	if (offset < 0 || offset > size || columns < 0 || columns > size) {

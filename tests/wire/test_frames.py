@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -47,3 +48,36 @@ def test_the_limit_is_on_the_body():
     assert buffer.next_frame() == Frame(1, 0, bytes(16))
     with pytest.raises(ProtocolViolation):
         buffer.next_frame()
+
+
+@pytest.mark.parametrize("first", [8, 9, 1000])
+def test_a_long_message_is_received_in_place_and_ends_where_it_ends(first):
+    body = bytes(range(256)) * (40 << 10)
+    stream = message(7, body)
+    buffer = FrameBuffer()
+    for _ in range(2):  # in new memory, then in the same
+        buffer.feed(stream[:first])
+        assert buffer.next_frame() is None
+        sent = first
+        while (frame := buffer.next_frame()) is None:
+            with buffer.room() as room:
+                count = min(len(room), 1 << 18, len(stream) - sent)
+                room[:count] = stream[sent : sent + count]
+            buffer.filled(count)
+            sent += count
+        assert not buffer.is_long
+        assert frame == Frame(7, 0, body)
+        buffer.reuse(frame.body)
+    buffer.feed(message(1, bytes(8)))
+    assert buffer.next_frame() == Frame(1, 0, bytes(8))
+
+
+def test_memory_is_made_for_what_came_and_not_for_what_was_announced():
+    buffer = FrameBuffer()
+    buffer.feed(struct.pack("<IBBH", 1 << 27, 7, 0, 0) + bytes(100))
+    tracemalloc.start()
+    assert buffer.next_frame() is None
+    with buffer.room() as room:
+        assert len(room) < 1 << 23
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
