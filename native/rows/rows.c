@@ -4,7 +4,6 @@
  * arguments, same values, ValueError where pyrows raises ValueError or IndexError. Only the stable
  * ABI is used.
  */
-#define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdint.h>
 #include <string.h>
@@ -229,7 +228,8 @@ static PyObject *decode_answer(PyObject *module, PyObject *chunk)
 	PyObject *result = NULL;
 	if (rows != NULL && names != NULL && take_rows(&at, (Py_ssize_t)count, rows) == 0) {
 		Py_ssize_t head = PyList_Size(rows) ? ((Py_ssize_t)count + 1) / 2 : 0;
-		result = Py_BuildValue("OOOy#", names, rows, Py_False, first, head);
+		result = Py_BuildValue("OOON", names, rows, Py_False,
+				       PyBytes_FromStringAndSize(first, head));
 	} else if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_ValueError)) {
 		PyErr_Clear();
 	}
