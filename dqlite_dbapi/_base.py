@@ -261,7 +261,7 @@ class BaseConnection(ErrorAttributes, Link):
         if frame.kind != _RESULT:
             raise ProtocolViolation(f"EXEC was answered by a message of type {frame.kind}")
         self._succeeded(statement)
-        if statement.pragma is not None or statement.kind is Kind.SCHEMA:
+        if statement.is_guarded or statement.kind is Kind.SCHEMA:
             self._keep(statement)
         result = decode_result(frame.body)
         if statement.kind is Kind.WRITE:

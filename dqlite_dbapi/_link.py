@@ -18,7 +18,7 @@ from dqlite_dbapi.protocol.effects import Flow
 from dqlite_dbapi.protocol.flavour import Flavour
 from dqlite_dbapi.protocol.guard import check_name
 from dqlite_dbapi.protocol.leader import LeaderSearch
-from dqlite_dbapi.protocol.poison import CATALOGUE, WHOLE_CATALOGUE, Watch
+from dqlite_dbapi.protocol.poison import Watch
 from dqlite_dbapi.protocol.session import Session, State
 from dqlite_dbapi.protocol.stores import Stores
 from dqlite_dbapi.protocol.transaction import Transaction
@@ -133,7 +133,8 @@ class Link:
         before = self._session.address
         search = LeaderSearch(self._store, self._opening, time.monotonic, random.random)
         self._session = yield from search.find(deadline, self._timeout)
-        self._forget_schema()
+        if self._watch is not None:
+            self._watch.begin_session()
         self._check_name()
         address = self._session.address
         if not before:
@@ -161,7 +162,8 @@ class Link:
         """Remember a PRAGMA that a new session needs as well, and other state that was left."""
         pragma = statement.pragma
         if pragma is None:
-            self._is_altered |= _TEMPORARY.search(statement.encoded) is not None
+            leaves = statement.attaches or _TEMPORARY.search(statement.encoded)
+            self._is_altered |= bool(leaves)
         elif pragma.value is None or pragma.name in _TRACELESS_PRAGMAS:
             pass
         elif pragma.name in _KEPT_PRAGMAS:
@@ -171,7 +173,7 @@ class Link:
 
     def _learn_schema(self, watch: Watch, stores: Stores) -> Flow[None]:
         """Read the special columns of the database, to judge what `stores` would put into them."""
-        catalogue = WHOLE_CATALOGUE if self._is_altered else CATALOGUE
+        catalogue = watch.catalogue(altered=self._is_altered)
         part = yield from self._session.query(encode_sql(_QUERY, catalogue.encoded, ()))
         buffer = RowBuffer(part.names, part.rows, part.more)
         yield from self._rest(buffer)

@@ -168,7 +168,10 @@ class BaseCursor:
 
     @property
     def lastrowid(self) -> int | None:
-        """Rowid of the last row that this cursor inserted with `execute`; None before."""
+        """Rowid of the last row that this cursor inserted with `execute`; None before.
+
+        Where an INSERT inserted nothing, that of the connection's last one (as `sqlite3`).
+        """
         return self._lastrowid
 
     @property
@@ -229,7 +232,7 @@ class BaseCursor:
                 self._rowcount = len(rows.rows)
         elif result is not None and statement.kind is Kind.WRITE:
             self._rowcount = result.rows_affected
-            if statement.inserts and result.rows_affected:
+            if statement.inserts and (result.rows_affected or result.last_insert_id):
                 self._lastrowid = result.last_insert_id
 
     def _plan(self, rows: RowBuffer) -> None:

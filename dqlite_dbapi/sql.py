@@ -61,6 +61,7 @@ class Statement(NamedTuple):
     hazard: str  # what hurts a member whatever the values, "" for nothing (protocol.hazards)
     fails_halfway: bool  # ON CONFLICT FAIL: an error leaves the rows before it
     stores: Stores | None  # values that may not fit their columns (protocol.poison)
+    attaches: str  # the schema that `ATTACH '' AS schema` makes, "" for none or a named file
     is_simple: bool  # a SELECT that nothing has to look at
     request: bytes  # the message that runs it without parameters
 
@@ -106,6 +107,7 @@ _ROWS_WITH_VALUE = frozenset(
         *("table_list", "table_xinfo", "threads", "wal_autocheckpoint", "wal_checkpoint"),
     }
 )
+_ATTACH_TOKENS = 4
 _NEVER_ROWS = frozenset({"shrink_memory", "incremental_vacuum", "delete_database"})
 
 
@@ -161,6 +163,7 @@ def classify(sql: str) -> Statement:
         hazard=hazard,
         fails_halfway=fails,
         stores=stores(tokens, main, places) if is_write else None,
+        attaches=_attached(tokens) if kind is Kind.ATTACH else "",
         is_simple=kind is Kind.READ and not hazard,
         request=encode_sql(Request.QUERY_SQL if returns_rows else Request.EXEC_SQL, encoded, ()),
     )
@@ -182,6 +185,14 @@ def _verb(tokens: Tokens) -> tuple[str, int]:
         if token.upper != "REPLACE" or follower.upper == "INTO":
             return token.upper, position
     return first, 0
+
+
+def _attached(tokens: Tokens) -> str:
+    """The schema of `ATTACH [DATABASE] '' AS schema`, as short as that; "" for all others."""
+    rest = [token for token in tokens if token.upper != "DATABASE"]
+    words = [token.upper for token in rest]
+    is_unnamed = len(rest) == _ATTACH_TOKENS and rest[1].text == "''"
+    return rest[3].name if is_unnamed and (words[0], words[2]) == ("ATTACH", "AS") else ""
 
 
 def _pragma(tokens: Tokens) -> Pragma:
@@ -250,7 +261,8 @@ def bind(statement: Statement, params: Sequence[object] | Mapping[str, object]) 
         )
     if len(params) != statement.slots:
         raise ProgrammingError(
-            f"the statement has {statement.slots} parameters and {len(params)} values were given"
+            "Incorrect number of bindings supplied. The current statement uses"
+            f" {statement.slots}, and there are {len(params)} supplied."
         )
     if isinstance(params, tuple):
         return params

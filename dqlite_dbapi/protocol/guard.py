@@ -73,7 +73,7 @@ def check(statement: Statement, flavour: Flavour, *, vacuum: bool = False) -> Lo
         )
     if statement.hazard:
         raise _hazardous(statement.hazard)
-    if statement.kind is Kind.ATTACH:
+    if statement.kind is Kind.ATTACH and not statement.attaches:
         raise NotSupportedError(
             f"{statement.verb} is not supported: a connection has exactly one database",
             hint="open another connection for another database",

@@ -17,20 +17,30 @@ from dqlite_dbapi.sql import Kind, Statement
 from dqlite_dbapi.wire.params import Adapting
 
 _TABLES = """
-SELECT '{schema}', m.name, x.name, lower(x.type),
-  (SELECT count(*) FROM pragma_table_xinfo(m.name, '{schema}') AS y
+SELECT {text}, m.name, x.name, lower(x.type),
+  (SELECT count(*) FROM pragma_table_xinfo(m.name, {text}) AS y
     WHERE y.hidden = 0 AND y.cid < x.cid)
-FROM {master} AS m LEFT JOIN pragma_table_xinfo(m.name, '{schema}') AS x
+FROM {name}.sqlite_master AS m LEFT JOIN pragma_table_xinfo(m.name, {text}) AS x
   ON x.hidden = 0 AND lower(x.type) IN ('boolean', 'date', 'datetime', 'timestamp')
 WHERE m.type = 'table'
 """
-#: Rows: schema, table, column, its type in lower case, its place among those that INSERT fills. A
-#: table without special columns has one row with NULL for the last three.
-CATALOGUE = lookup(_TABLES.format(schema="main", master="sqlite_master"))
-#: The same with temporary tables; to ask for them makes `PRAGMA database_list` show their schema.
-WHOLE_CATALOGUE = lookup(
-    f"{CATALOGUE.text} UNION ALL {_TABLES.format(schema='temp', master='sqlite_temp_master')}"
-)
+
+
+def catalogue(*schemas: str) -> Statement:
+    """What reads the special columns of `schemas`.
+
+    Rows: schema, table, column, its type in lower case, its place among those that INSERT fills. A
+    table without special columns has one row with NULL for the last three.
+    """
+    parts = (_TABLES.format(text=_quoted(each, "'"), name=_quoted(each, '"')) for each in schemas)
+    return lookup("UNION ALL".join(parts))
+
+
+def _quoted(name: str, quote: str) -> str:
+    return quote + name.replace(quote, quote * 2) + quote
+
+
+CATALOGUE = catalogue("main")
 #: Statements after which the schema may be another one.
 _CHANGES_SCHEMA = frozenset({Kind.SCHEMA, Kind.ROLLBACK, Kind.ROLLBACK_TO})
 
@@ -39,6 +49,7 @@ class Watch:
     """Knows the special columns of one database, as one session sees them."""
 
     def __init__(self) -> None:
+        self._attached: list[str] = []
         self._known: set[tuple[str, str]] = set()
         self._types: dict[tuple[str, str], dict[str | int, str]] = {}
 
@@ -70,8 +81,15 @@ class Watch:
         key = self._find(stores)
         return key is not None and key not in self._types
 
+    def catalogue(self, *, altered: bool) -> Statement:
+        """What to read; `altered`: the connection may have temporary tables or attached schemas.
+
+        To ask for temporary tables makes `PRAGMA database_list` show their schema.
+        """
+        return catalogue("main", "temp", *self._attached) if altered else CATALOGUE
+
     def load(self, rows: Iterable[Sequence[object]], stores: Stores) -> None:
-        """Take over the rows of `CATALOGUE`, read because of `stores`."""
+        """Take over the rows of the catalogue, read because of `stores`."""
         self.forget()
         for schema, table, column, declared, position in rows:
             key = (str(schema), str(table).lower())
@@ -84,8 +102,15 @@ class Watch:
 
     def succeeded(self, statement: Statement) -> None:
         """Take note of a statement that was carried out: it may have changed the schema."""
-        if statement.kind in _CHANGES_SCHEMA:
+        if statement.attaches:
+            self._attached.append(statement.attaches)
+        if statement.attaches or statement.kind in _CHANGES_SCHEMA:
             self.forget()
+
+    def begin_session(self) -> None:
+        """Start anew: what was attached and temporary went with the session before."""
+        self._attached.clear()
+        self.forget()
 
     def forget(self) -> None:
         """Read the schema again when it is needed next: it changed, or the session is new."""
@@ -93,10 +118,14 @@ class Watch:
         self._types.clear()
 
     def _find(self, stores: Stores) -> tuple[str, str] | None:
-        for schema in (stores.schema,) if stores.schema else ("temp", "main"):
+        for schema in (stores.schema,) if stores.schema else self._order():
             if (schema, stores.table) in self._known:
                 return schema, stores.table
         return None
+
+    def _order(self) -> tuple[str, ...]:
+        """Where SQLite looks for a table that is named without its schema."""
+        return ("temp", "main", *self._attached)
 
 
 def _is_suspicious(cell: Cell, params: Sequence[object]) -> bool:

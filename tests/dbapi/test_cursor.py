@@ -128,7 +128,7 @@ def test_description(connection, table):
         ("INSERT INTO t VALUES (7, 'x')", 1, 7),
         ("INSERT INTO t (value) VALUES ('x'), ('y')", 2, 5),
         ("REPLACE INTO t VALUES (1, 'x')", 1, 1),
-        ("INSERT OR IGNORE INTO t VALUES (1, 'x')", 0, None),
+        ("INSERT OR IGNORE INTO t VALUES (1, 'x')", 0, 3),
         ("UPDATE t SET value = 'z' WHERE id > 1", 2, None),
         ("DELETE FROM t", 3, None),
         ("DELETE FROM t WHERE id = 99", 0, None),

@@ -40,7 +40,15 @@ REFUSED = {
         "PRAGMA wal_autocheckpoint = 5",
     ],
     "H9": ["PRAGMA optimize", "PRAGMA main.optimize(0x10002)"],
-    "H10": ["ATTACH 'x' AS y", "ATTACH ':memory:' AS y", "DETACH y", "VACUUM INTO 'x'"],
+    "H10": [
+        "ATTACH 'x' AS y",
+        "ATTACH ':memory:' AS y",
+        'ATTACH "" AS y',
+        "ATTACH '' || '' AS y",
+        "EXPLAIN ATTACH '' AS y",
+        "DETACH y",
+        "VACUUM INTO 'x'",
+    ],
     "H11": ["VACUUM", "VACUUM main"],
     "H22": [
         "SELECT * FROM pragma_optimize",

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dqlite_dbapi.errors import DataError
-from dqlite_dbapi.protocol.poison import WHOLE_CATALOGUE, Watch
+from dqlite_dbapi.protocol.poison import Watch
 from dqlite_dbapi.protocol.stores import storage_class
 from dqlite_dbapi.sql import classify
 
@@ -56,7 +56,7 @@ CREATE VIEW v AS SELECT * FROM t;
 def catalogue():
     connection = sqlite3.connect(":memory:")
     connection.executescript(SCHEMA)
-    yield connection.execute(WHOLE_CATALOGUE.text).fetchall()
+    yield connection.execute(Watch().catalogue(altered=True).text).fetchall()
     connection.close()
 
 
@@ -149,3 +149,20 @@ def test_values_are_checked_as_they_are_sent(catalogue):
     watch.load(catalogue, stores)
     with pytest.raises(DataError):
         watch.allows(stores, (1j,), Upper())
+
+
+def test_attached_schemas_are_known_until_the_session_ends():
+    connection = sqlite3.connect(":memory:")
+    watch = Watch()
+    for sql in ("ATTACH '' AS \"o'K\"", 'CREATE TABLE "o\'K".p (v DATE)'):
+        connection.execute(sql)
+        watch.succeeded(classify(sql))
+    rows = connection.execute(watch.catalogue(altered=True).text).fetchall()
+    for sql in ('INSERT INTO "O\'k".p VALUES (?)', "INSERT INTO p VALUES (?)"):
+        stores = classify(sql).stores
+        watch.load(rows, stores)
+        with pytest.raises(DataError):
+            watch.allows(stores, (1.5,))
+    watch.begin_session()
+    assert watch.catalogue(altered=True) == Watch().catalogue(altered=True)
+    connection.close()

@@ -53,6 +53,10 @@ class Sync:
         """Call `run_transaction`."""
         return sync_retry.run_transaction(source, function, **options)
 
+    def begin(self, connection: Any, **options: Any) -> str:
+        """Call `begin_transaction`."""
+        return sync_retry.begin_transaction(connection, **options)
+
     def was_applied(self, source: Any, token: str) -> bool:
         """Call `was_applied`."""
         return sync_retry.was_applied(source, token)
@@ -97,6 +101,10 @@ class Aio:
 
         job = aio_retry.run_transaction(self._real(source), on_a_thread, **options)
         return self._loop.run(job)
+
+    def begin(self, connection: Any, **options: Any) -> str:
+        """Call `begin_transaction`."""
+        return self._loop.run(aio_retry.begin_transaction(self._real(connection), **options))
 
     def was_applied(self, source: Any, token: str) -> bool:
         """Call `was_applied`."""

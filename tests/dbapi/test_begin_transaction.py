@@ -1,0 +1,94 @@
+"""`begin_transaction`: a token for frameworks that commit by themselves, sync and asyncio."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from dqlite_dbapi import Busy, CommitUnknown, ProgrammingError
+from tests.support.runners import Aio, Sync
+from tests.support.swallow import SwallowingProxy
+
+
+@pytest.fixture(params=["sync", "aio"])
+def driver(request):
+    if request.param == "sync":
+        yield Sync()
+        return
+    with ThreadPoolExecutor() as threads:
+        yield Aio(request.getfixturevalue("loop_thread"), threads)
+
+
+@pytest.fixture
+def proxy(single):
+    with SwallowingProxy(single.addresses[0]) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def connect(driver, proxy, database):
+    """Open connections through the proxy."""
+    with ExitStack() as stack:
+
+        def open_one(**options):
+            connection = driver.connect([proxy.address], database, **options)
+            stack.callback(connection.close)
+            return connection
+
+        yield open_one
+
+
+@pytest.fixture
+def connection(connect):
+    connection = connect()
+    connection.execute("CREATE TABLE t (value)")
+    connection.commit()
+    return connection
+
+
+def count(connection):
+    return connection.execute("SELECT count(*) FROM t").fetchone()[0]
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_the_token_tells_what_became_of_the_transaction(driver, connection, end):
+    token = driver.begin(connection)
+    assert connection.in_transaction
+    connection.execute("INSERT INTO t VALUES (1)")
+    getattr(connection, end)()
+    assert driver.was_applied(connection, token) is (end == "commit")
+    assert count(connection) == (end == "commit")
+
+
+@pytest.mark.parametrize(("mishap", "applied"), [("answer", True), ("request", False)])
+def test_a_lost_answer_to_commit(driver, connection, proxy, mishap, applied):
+    token = driver.begin(connection)
+    connection.execute("INSERT INTO t VALUES (1)")
+    proxy.mishaps[:] = [mishap]
+    with pytest.raises(CommitUnknown):
+        connection.commit()
+    assert driver.was_applied(connection, token) is applied
+    assert count(connection) == applied
+
+
+def test_it_needs_a_transaction_of_its_own(driver, connection):
+    connection.execute("INSERT INTO t VALUES (1)")
+    with pytest.raises(ProgrammingError):
+        driver.begin(connection)
+    assert connection.in_transaction
+    connection.commit()
+    assert count(connection) == 1
+
+
+def test_a_database_that_stays_busy_leaves_no_transaction(driver, connection, connect):
+    connection.execute("BEGIN IMMEDIATE")
+    late = connect(busy_timeout=0.05)
+    with pytest.raises(Busy):
+        driver.begin(late)
+    assert not late.in_transaction
+    connection.rollback()
+    token = driver.begin(late)
+    late.rollback()
+    assert driver.was_applied(connection, token) is False
