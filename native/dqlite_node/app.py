@@ -17,6 +17,7 @@ from dqlite_node.contact import Contact
 from dqlite_node.dial import check_advertised
 from dqlite_node.errors import ClusterJoinError, NodeError, NodeNotRunningError, NodeStartError
 from dqlite_node.files import BOOTSTRAP_IDS
+from dqlite_node.level import Level
 from dqlite_node.member import JOINING
 from dqlite_node.node import Node
 from dqlite_node.roles import Targets
@@ -103,6 +104,7 @@ class App:
         self._failure: NodeError | None = None
         self._has_founded = False
         self._weighed: int | None = None
+        self._level: Level | None = None
         self._lock = threading.Lock()
 
     @property
@@ -163,6 +165,7 @@ class App:
                 **self._node_options,
             )
             self._node.start()
+            self._level = Level(self._node.bind_address) if is_member and peers else None
             self._has_founded = not is_member and self._node.id in BOOTSTRAP_IDS
             if not known:
                 listed = [self._address] if self._has_founded else peers
@@ -173,7 +176,7 @@ class App:
             self._thread.start()
 
     def ready(self, timeout: float = 60.0) -> None:
-        """Wait until the member is in the cluster, a leader is there and its role is settled.
+        """Wait until the member is in the cluster and caught up, with a leader and a settled role.
 
         Raises ClusterJoinError after `timeout` seconds, with what is missing as its hint, or the
         NodeError that ended the attempt.
@@ -281,12 +284,18 @@ class App:
             self._upkeep.tick(client)
         if self._has_founded and not self._upkeep.has_admitted:
             self._watch_for_conflict(self._upkeep)
-        if self._upkeep.is_settled:
+        if self._upkeep.is_settled and self._has_caught_up(self.node):
             self._ready.set()
+
+    def _has_caught_up(self, node: Node) -> bool:
+        """A member that came back has, once it has read what piled up for it."""
+        if self._level is None or node.pid is None:
+            return self._level is None
+        return self._level.look(node.pid)
 
     def _pause(self) -> float:
         upkeep = self._upkeep
-        if upkeep is None or not upkeep.is_settled:
+        if upkeep is None or not upkeep.is_settled or not self._ready.is_set():
             return TICK
         return min(LEADER_TICK if upkeep.leads else FOLLOWER_TICK, self._interval)
 

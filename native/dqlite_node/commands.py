@@ -68,7 +68,7 @@ def _addresses(_context: object, _parameter: object, values: tuple[str, ...]) ->
 )
 @click.option(
     "--network-latency-ms",
-    default=20,
+    default=15,
     show_default=True,
     help="One way; elections take 15 to 30 of it.",
 )

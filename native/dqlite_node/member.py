@@ -72,12 +72,14 @@ class Member:
             if not self._settings.auto_recovery:
                 files.check_damage(self._directory)
             self._identity, joins = admit(self._settings)
-            self._host = Host(self._settings, self._identity.id)
-            self._host.prepare()
-            self._note_identity(joins)
-            bound = self._host.bind_address
             self.phase = self._first_phase(joins)
-            if self._may_run():
+            bound = self._settings.bind_address
+            if self.phase != NO_SPACE:  # libdqlite 1.11 creates no handle on a full disk
+                self._host = Host(self._settings, self._identity.id)
+                self._host.prepare()
+                bound = self._host.bind_address
+            self._note_identity(joins)
+            if self._host is not None and self._may_run():
                 self._host.run()
         except BaseException:
             self._release()
@@ -124,7 +126,8 @@ class Member:
     def _note_identity(self, joins: bool) -> None:
         if joins:
             files.begin_join(self._directory)
-        files.write_identity(self._directory, self._identity)
+        if files.read_identity(self._directory) != self._identity:
+            files.write_identity(self._directory, self._identity)
 
     def _first_phase(self, joins: bool) -> str:
         room = space.look(self._directory, self._settings.min_free)

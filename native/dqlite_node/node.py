@@ -19,6 +19,7 @@ from dqlite_node import files
 from dqlite_node.admission import likely_id
 from dqlite_node.dial import check_advertised
 from dqlite_node.errors import ClusterJoinError, NodeCrashed, NodeError, NodeNotRunningError
+from dqlite_node.level import await_level
 from dqlite_node.member import ALL, LEADERSHIP, NOTHING, SERVING, Member
 from dqlite_node.process import Child
 from dqlite_node.settings import Facts, NodeOptions, Settings, check_cluster, doubts
@@ -183,8 +184,7 @@ class Node(SqlCalls):
     def start(self) -> None:
         """Start the member and wait until it listens, or waits to join its cluster.
 
-        Raises NodeAlreadyRunningError, NodeStartError (port, directory, identity; also after
-        `close`), NodeCrashed if its process died.
+        NodeAlreadyRunningError, NodeStartError (port, directory, identity, closed), NodeCrashed.
         """
         for doubt in doubts(self._settings):
             _log.warning("member %s: %s", self._address, doubt)
@@ -195,8 +195,7 @@ class Node(SqlCalls):
     def wait_ready(self, timeout: float = 30.0) -> None:
         """Wait until the member serves as a part of its cluster.
 
-        ClusterJoinError with the reason after `timeout` seconds, NodeNotRunningError or NodeCrashed
-        when it no longer runs.
+        ClusterJoinError with the reason after `timeout` seconds, NodeNotRunningError if it ended.
         """
         deadline = time.monotonic() + timeout
         while self.status != SERVING:
@@ -209,6 +208,13 @@ class Node(SqlCalls):
                     address=self._address,
                 )
             time.sleep(POLL)
+
+    def wait_level(self, timeout: float = 60.0) -> None:
+        """Wait until it follows a leader, or leads, and has caught up: then others may stop.
+
+        NoLeaderError, NodeNotRunningError, or ClusterJoinError after `timeout` seconds.
+        """
+        await_level(self, self._settings, timeout)
 
     def stop(self, *, handover: bool = True) -> None:
         """Hand over leadership, if others can take it, and stop; nothing happens if not running.
@@ -255,8 +261,8 @@ class Node(SqlCalls):
     def reload_tls(self) -> None:
         """Have new connections use the certificate's files as they are now; NodeNotRunningError.
 
-        Not needed in general: files that change are noticed within a second. Connections that are
-        open stay, and so does the certificate in use if the new one is no good (see the log).
+        Not needed in general: changed files are noticed within a second. Open connections stay,
+        and so does the certificate in use if the new one is no good (see the log).
         """
         with self._move("signal"):
             if isinstance(self._host, Child):

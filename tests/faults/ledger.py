@@ -11,21 +11,28 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from itertools import pairwise
+from typing import Any
 
 import dqlite_dbapi
 import dqlite_dbapi.aio
+from dqlite_dbapi import Connection
 from dqlite_dbapi import retry as sync_retry
 from dqlite_dbapi.aio import retry as aio_retry
 
 TABLE = "CREATE TABLE ledger (writer INTEGER, number INTEGER)"
 INSERT = "INSERT INTO ledger VALUES (?, ?)"
+BULK = "CREATE TABLE bulk (writer INTEGER PRIMARY KEY, value)"
+OVERWRITE = "INSERT OR REPLACE INTO bulk VALUES (?, randomblob(?))"
 
 
 class Ledger:
-    """What `writers` wrote into one database until `stop` was set."""
+    """What `writers` wrote into one database until `stop` was set.
+
+    `bulk` bytes are overwritten in the transaction of each row, so that the log grows faster.
+    """
 
     def __init__(
-        self, addresses: list[str], database: str, writers: int, **options: object
+        self, addresses: list[str], database: str, writers: int, bulk: int = 0, **options: object
     ) -> None:
         self.acknowledged: list[tuple[float, tuple[int, int]]] = []
         self.errors: list[BaseException] = []
@@ -34,6 +41,7 @@ class Ledger:
         self._target = (addresses, database)
         self._options = options
         self._writers = writers
+        self._bulk = bulk
         self._threads: list[threading.Thread] = []
 
     def start(self, driver: str) -> None:
@@ -42,6 +50,7 @@ class Ledger:
             dqlite_dbapi.connect(*self._target, **{**self._options, "autocommit": True})
         ) as connection:
             connection.execute(TABLE)
+            connection.execute(BULK)
         if driver == "aio":
             jobs = [threading.Thread(target=lambda: asyncio.run(self._all_tasks()))]
         else:
@@ -68,7 +77,7 @@ class Ledger:
             try:
                 sync_retry.run_transaction(
                     connection,
-                    lambda db, row=row: db.execute(INSERT, row),  # type: ignore[misc]
+                    lambda db, row=row: self._insert(db, row),  # type: ignore[misc]
                     on_retry=self._told,
                 )
             except Exception as error:
@@ -76,6 +85,11 @@ class Ledger:
             else:
                 self.acknowledged.append((time.monotonic(), row))
         connection.close()
+
+    def _insert(self, connection: Connection[Any], row: tuple[int, int]) -> None:
+        if self._bulk:
+            connection.execute(OVERWRITE, (row[0], self._bulk))
+        connection.execute(INSERT, row)
 
     async def _all_tasks(self) -> None:
         await asyncio.gather(*[self._write_aio(n) for n in range(self._writers)])
@@ -123,6 +137,15 @@ class Ledger:
         acknowledged = {row for _, row in self.acknowledged}
         lost = sorted(acknowledged - found.keys())
         return lost, sorted(row for row, count in found.items() if count > 1)
+
+    def report(self, moments: list[float]) -> str:
+        """Rows, errors, and the gap after each moment."""
+        lost, doubled = self.verdict()
+        return (
+            f"{len(self.acknowledged)} rows, {len(lost)} lost, {len(doubled)} duplicated,"
+            f" {len(self.errors)} errors, functions run again: {self.retries.total()};"
+            f" gap between rows: {figures(self.gaps(moments))}"
+        )
 
 
 def figures(seconds: Iterable[float]) -> str:

@@ -105,6 +105,7 @@ def pairs_under_load(cluster, rotation, ledger):
         member = cluster.members[number % len(cluster.members)]
         member.stop()
         member.start()
+        member.wait_level()
         fresh_connection(cluster, rotation.clients.files.client_options)
     ledger.wait_for_more(100)
     return moments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sysconfig
 from pathlib import Path
 from typing import NamedTuple
@@ -36,12 +37,25 @@ def _launcher(libraries: Path) -> tuple[str, ...]:
 
 
 def named(name: str) -> Engine:
-    """The engine called `name`; `LookupError` says how to get it."""
-    engines = at_hand()
-    if name not in engines:
-        there = ", ".join(engines)
-        raise LookupError(f"no engine {name!r} among {there}: run `make engines`")
-    return engines[name]
+    """The engine called `name`, or several with `+` between: each start takes one of them.
+
+    `LookupError` says how to get what is missing.
+    """
+    engines, names = at_hand(), name.split("+")
+    for each in names:
+        if each not in engines:
+            there = ", ".join(engines)
+            raise LookupError(f"no engine {each!r} among {there}: run `make engines`")
+    if len(names) == 1:
+        return engines[name]
+    return Engine(name, _either([engines[each].launcher for each in names]))
+
+
+def _either(launchers: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Start a program under one of these, by chance: the process's own number."""
+    cases = (f'{number}) exec {shlex.join(words)} "$@";;' for number, words in enumerate(launchers))
+    script = f"case $(($$ % {len(launchers)})) in {' '.join(cases)} esac"
+    return ("/bin/sh", "-c", script, "sh")
 
 
 def mixed(*engines: Engine) -> LocalCluster:
