@@ -22,7 +22,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="engine of the members: system (default), one that `make engines` unpacked, or all",
+        help="engine of the members: system (default), one that `make engines` unpacked, all of"
+        " them in turn, or several at once, as in system+sid",
     )
 
 
@@ -84,6 +85,18 @@ def single(engine: Engine) -> Iterator[LocalCluster]:
     """One member that is a cluster of its own."""
     with _started(1, engine) as member:
         yield member
+
+
+@pytest.fixture(scope="session")
+def dqlite_session_cluster(cluster: LocalCluster) -> LocalCluster:
+    """What the plugin's `dqlite_cluster`, which heals its members, works with."""
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def dqlite_session_node(single: LocalCluster) -> LocalCluster:
+    """What the plugin's `dqlite_node` works with."""
+    return single
 
 
 @pytest.fixture(scope="session")

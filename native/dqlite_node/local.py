@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,8 +14,8 @@ from types import TracebackType
 from typing import Any
 
 from dqlite_dbapi import Client
-from dqlite_node.errors import NodeError
-from dqlite_node.node import Node
+from dqlite_node.errors import ClusterError, NodeError
+from dqlite_node.node import POLL, Node
 
 HOST = "127.0.0.1"
 
@@ -90,9 +91,7 @@ class LocalCluster:
         """
         try:
             self._all(Node.start)
-            with Client(self.addresses, **self._options) as client:
-                for member in self.members[1:]:
-                    client.add(member.id, member.address)
+            self._admit(self.members[1:])
         except BaseException:
             self.close()
             raise
@@ -132,6 +131,34 @@ class LocalCluster:
     def resume(self, index: int) -> None:
         """Let a paused member go on; NodeNotRunningError."""
         self.members[index].resume()
+
+    def heal(self, timeout: float = 10.0) -> None:
+        """Undo kill, stop and pause, and changes of role: all are voters and follow one leader.
+
+        Raises like `start`, but closes nothing; ClusterError if they still differ about the leader
+        after `timeout` seconds.
+        """
+        for member in self.members:
+            if member.is_running:
+                member.resume()
+        self._all(lambda member: None if member.is_running else member.start())
+        self._admit(self.members)
+        deadline = time.monotonic() + timeout
+        while not self._follow_one_leader():
+            if time.monotonic() > deadline:
+                raise ClusterError(f"the members do not follow one leader after {timeout} s")
+            time.sleep(POLL)
+
+    def _follow_one_leader(self) -> bool:
+        """A member that has not heard of the leader yet may still start an election."""
+        with Client(self.addresses, **self._options) as client:
+            health = client.health()
+        return health.is_healthy and {each.follows for each in health.members} == {health.leader}
+
+    def _admit(self, members: Sequence[Node]) -> None:
+        with Client(self.addresses, **self._options) as client:
+            for member in members:
+                client.add(member.id, member.address)
 
     def _all(self, action: Callable[[Node], None]) -> None:
         with ThreadPoolExecutor(len(self.members)) as pool:
