@@ -1,12 +1,14 @@
 # Every target makes what it needs first: see .ci/bootstrap.sh.
 # PYTHON=python3.12 VENV=.venv312 choose another interpreter; ARGS goes to pytest.
+# SQLALCHEMY='<2.1' VENV=.venv20 choose another SQLAlchemy.
 PYTHON ?=
 VENV ?= .venv
-export PYTHON VENV
+SQLALCHEMY ?=
+export PYTHON VENV SQLALCHEMY
 run := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults engines hazards lint types sanitize bench docs wheel check clean ready-test ready-dev
+.PHONY: help demo test faults engines hazards suites lint types sanitize bench docs wheel check clean ready-test ready-dev
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -26,6 +28,9 @@ engines: ## libdqlite of later Debian suites, unpacked into .engines without ins
 hazards: ready-test engines ## what hurts servers, tried on every engine at hand
 	@$(run) -m pytest tests/hazards --engine all $(ARGS)
 
+suites: ready-test ## SQLAlchemy's and Alembic's own suites on a live member, beside SQLite (half an hour)
+	@$(run) tests/suites/run.py $(ARGS)
+
 lint: ready-dev ## ruff: rules and format
 	@$(run) -m ruff check .
 	@$(run) -m ruff format --check .
@@ -42,10 +47,8 @@ bench: ready-test ## floor, peers and the driver, measured in turns (ARGS=--quic
 docs: ready-test ## run the code in README.md and docs/
 	@$(run) -m pytest tests/test_docs.py
 
-wheel: ready-test ## a wheel for this machine in dist/
-	@rm -rf build
-	@DQLITE_NATIVE=require $(run) -m pip wheel -qq --no-deps --wheel-dir dist .
-	@ls dist
+wheel: ready-test ## a self-contained wheel in dist/, made and tried in Debian roots (as root, minutes)
+	@sh .ci/wheel.sh
 
 check: lint types test ## lint, types and tests
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Usage: sh .ci/bootstrap.sh test|dev
 # Makes what `make` needs: Debian packages, a virtual environment, the editable build with its C part.
-# PYTHON and VENV may be set; with everything in place it only compares file times.
+# PYTHON, VENV and SQLALCHEMY (its versions, as '<2.1') may be set; with everything in place it only
+# compares file times.
 set -eu
 
 extra=$1
@@ -14,6 +15,7 @@ say() { printf 'bootstrap: %s\n' "$*" >&2; }
 in_place() {
     [ -e "$stamp" ] && "$venv/bin/python" -c '' 2>/dev/null || return 1
     [ -z "${PYTHON:-}" ] || [ "$(cat "$venv/.python")" = "$PYTHON" ] || return 1
+    [ "$(cat "$venv/.sqlalchemy" 2>/dev/null)" = "${SQLALCHEMY:-}" ] || return 1
     ls native/dqlite_node/_ffi*.so >/dev/null 2>&1 || return 1
     # shellcheck disable=SC2086
     [ -z "$(find $inputs -type f ! -name '*.pyc' -newer "$stamp" 2>/dev/null | head -n 1)" ]
@@ -74,7 +76,8 @@ install_packages() {
 }
 
 make_venv() {
-    if [ "$("$venv/bin/python" -c '' 2>/dev/null && cat "$venv/.python")" != "${PYTHON:-$python}" ]; then
+    known=$("$venv/bin/python" -c '' 2>/dev/null && cat "$venv/.python") || known=
+    if [ -z "$known" ] || [ "$known" != "${PYTHON:-$known}" ]; then
         say "virtual environment $venv ($python)"
         "$python" -m venv --clear "$venv"
         echo "${PYTHON:-$python}" >"$venv/.python"
@@ -94,5 +97,6 @@ fi
 make_venv
 say "pip install -e .[$extra], C part required"
 DQLITE_NATIVE=require "$venv/bin/python" -m pip install -qq --no-input \
-    --disable-pip-version-check --editable ".[$extra]"
+    --disable-pip-version-check --editable ".[$extra]" "SQLAlchemy${SQLALCHEMY:-}"
+echo "${SQLALCHEMY:-}" >"$venv/.sqlalchemy"
 touch "$venv/.ready-test" "$stamp"

@@ -11,7 +11,6 @@ from sqlalchemy.connectors.asyncio import (
     AsyncAdapt_dbapi_cursor,
     AsyncAdapt_dbapi_ss_cursor,
 )
-from sqlalchemy.dialects.sqlite.base import SQLiteExecutionContext
 from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool
 
 import dqlite_dbapi
@@ -19,6 +18,7 @@ import dqlite_dbapi.aio
 
 from ._compat import DriverModule, await_
 from .base import DqliteDialectBase
+from .context import ExecutionContext
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -105,7 +105,7 @@ class AdaptedModule(DriverModule):
         return getattr(dqlite_dbapi, name)
 
 
-class ExecutionContext(SQLiteExecutionContext):
+class StreamingContext(ExecutionContext):
     """Asks for a streaming cursor where SQLAlchemy wants one."""
 
     def create_server_side_cursor(self) -> Any:
@@ -121,7 +121,7 @@ class AsyncDqliteDialect(DqliteDialectBase):
     has_terminate = True
     supports_server_side_cursors = True
     supports_statement_cache = True
-    execution_ctx_cls = ExecutionContext
+    execution_ctx_cls = StreamingContext
 
     @classmethod
     def import_dbapi(cls) -> DBAPIModule:

@@ -8,11 +8,13 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+from sqlalchemy.sql.compiler import InsertmanyvaluesSentinelOpts
 
 from dqlite_dbapi import CommitUnknown, ConnectionLost, Interrupted, NotSupportedError
 from dqlite_dbapi import Error as DriverError
 
 from .abilities import Abilities, Ability, DqliteCompiler, ParameterLimit, fit, leader_changed
+from .context import ExecutionContext
 from .ddl import REFLECTED_TYPES, DqliteDDLCompiler, DqliteTypeCompiler
 from .migrating import teach_alembic
 from .modes import CHARACTERISTICS, Modes, reading
@@ -41,6 +43,9 @@ class DqliteDialectBase(SQLiteDialect):
     default_paramstyle = "qmark"
     returns_native_bytes = True
     use_insertmanyvalues_wo_returning = True
+    # SQLite gives the rows of VALUES growing keys, one after another; `ExecutionContext` looks.
+    insertmanyvalues_implicit_sentinel = InsertmanyvaluesSentinelOpts.ANY_AUTOINCREMENT
+    execution_ctx_cls = ExecutionContext
     statement_compiler = DqliteCompiler
     ddl_compiler = DqliteDDLCompiler
     type_compiler_cls = DqliteTypeCompiler

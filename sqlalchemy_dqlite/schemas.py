@@ -22,17 +22,27 @@ def explain(error: Error, context: Any) -> None:
     compiled = context.compiled
     if compiled is None:
         return
-    for table in _tables(compiled.statement):
-        schema = context.root_connection.schema_for_object(table)
-        if schema not in _OWN:
+    connection = context.root_connection
+    named = {connection.schema_for_object(table) for table in _tables(compiled.statement)}
+    for schema in sorted(named.difference(_OWN)):
+        if schema not in _schemas(connection.connection.dbapi_connection):
             raise NotSupportedError(
                 f"there is no schema {schema!r}: a connection has exactly one database, and"
-                " dqlite has no ATTACH",
+                " dqlite attaches no others",
                 code=error.code,
                 address=error.address,
                 hint="make another engine for another database, or map the schema away with"
                 " execution_options(schema_translate_map={...: None})",
             ) from error
+
+
+def _schemas(dbapi_connection: Any) -> set[str]:
+    """Those of a connection, among them what `ATTACH '' AS name` has made."""
+    cursor = dbapi_connection.execute("PRAGMA database_list")
+    try:
+        return {name for _, name, _ in cursor.fetchall()}
+    finally:
+        cursor.close()
 
 
 def _tables(statement: Any) -> Iterator[Table]:

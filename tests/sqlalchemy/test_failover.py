@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 import sqlalchemy as sa
@@ -130,6 +131,34 @@ def test_savepoints_are_lost_with_their_transaction(make_items, kill_leader):
             connection.execute(ITEMS.insert(), {"id": 4})
         connection.commit()
     assert stored(engine) == [4]
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_savepoint_cannot_outlive_its_transaction(make_items, kill_leader, end):
+    engine = make_items()
+    with engine.connect() as connection:
+        connection.execute(ITEMS.insert(), {"id": 1})
+        lost = connection.begin_nested()
+        connection.execute(ITEMS.insert(), {"id": 2})
+        kill_leader()
+        if end == "commit":
+            with pytest.raises(DBAPIError) as caught:
+                lost.commit()
+            assert caught.value.orig.is_retryable
+        else:
+            with suppress(DBAPIError):
+                lost.rollback()
+        connection.rollback()
+        kept = connection.begin_nested()
+        connection.execute(ITEMS.insert(), {"id": 3})
+        with connection.begin_nested() as undone:
+            connection.execute(ITEMS.insert(), {"id": 4})
+            undone.rollback()
+        with connection.begin_nested():
+            connection.execute(ITEMS.insert(), {"id": 5})
+        kept.commit()
+        connection.commit()
+    assert stored(engine) == [3, 5]
 
 
 def test_a_session_starts_again(make_items, kill_leader):

@@ -73,6 +73,62 @@ def test_bulk_add_knows_its_keys(session, kind):
     assert {(row.id, row.name) for row in rows} == {tuple(row) for row in stored}
 
 
+@pytest.fixture
+def statements(db):
+    """Texts of the INSERT statements that the engine has sent."""
+    sent = []
+
+    @sa.event.listens_for(db, "before_cursor_execute")
+    def note(connection, cursor, statement, parameters, context, executemany):
+        if statement.startswith("INSERT"):
+            sent.append(statement)
+
+    return sent
+
+
+def test_a_flush_of_many_rows_is_few_statements(db, session, statements):
+    rows = [Author(name=f"row {number}") for number in range(1000)]
+    session.add_all(rows)
+    session.flush()
+    if db.dialect.insert_executemany_returning:
+        limit = db.dialect.insertmanyvalues_max_parameters
+        assert len(statements) == -(-len(rows) // min(limit, 1000))
+    keys = [row.id for row in rows]
+    assert keys == sorted(set(keys))
+    stored = session.execute(sa.select(Author.id, Author.name)).all()
+    assert [(row.id, row.name) for row in rows] == [tuple(row) for row in stored]
+
+
+@pytest.mark.parametrize("known_keys", [True, False])
+def test_inserts_without_returning_are_few_statements(session, statements, known_keys):
+    rows = [{"name": f"row {number}"} for number in range(500)]
+    if known_keys:
+        session.add_all(Ticket(id=number, **row) for number, row in enumerate(rows, 1))
+        session.flush()
+    else:
+        session.execute(sa.insert(Ticket), rows)
+    assert len(statements) <= 4
+    assert session.scalar(sa.select(sa.func.count(Ticket.id))) == 500
+
+
+def test_keys_made_by_chance_are_not_given_to_the_wrong_rows(db, session):
+    session.add(Author(id=2**63 - 1, name="the largest key"))
+    session.flush()
+    if not db.dialect.insert_executemany_returning:
+        return
+    several = [Author(name=f"row {number}") for number in range(20)]
+    session.add_all(several)
+    with pytest.raises(sa.exc.InvalidRequestError):
+        session.flush()
+    session.rollback()
+    session.connection(execution_options={"insertmanyvalues_page_size": 1})
+    session.add(Author(id=2**63 - 1, name="the largest key"))
+    session.flush()
+    session.add_all([Author(name=f"row {number}") for number in range(20)])
+    session.flush()
+    assert session.scalar(sa.select(sa.func.count(Author.id))) == 21
+
+
 def test_rollback_forgets_the_unit_of_work(session):
     session.add(Author(name="Lem"))
     session.flush()
