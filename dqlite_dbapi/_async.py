@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -53,6 +54,7 @@ class AsyncIO:
         self._is_cancelled = False
         self._deadline: float | None = None  # of the exchange that is under way
         self._timer: asyncio.TimerHandle | None = None
+        self._alarm = math.inf  # when that is due
         leave_to_parent(self)
 
     async def run(self, flow: Flow[T]) -> T:
@@ -74,14 +76,14 @@ class AsyncIO:
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
 
-    async def ask(self, make: Callable[..., bytes | None], *args: object) -> bytes | None:
-        """Send what `make` makes and return the first chunk of its answer, without a flow.
+    def ask(self, make: Callable[..., bytes | None], *args: object) -> Awaitable[bytes] | None:
+        """Send what `make` makes and await the first chunk of its answer, without a flow.
 
         None if `make` has nothing to send.
         """
         self._is_cancelled = False
         message = make(*args)
-        return None if message is None else await self._exchange(message)
+        return None if message is None else self._exchange(message)
 
     def close(self) -> None:
         """Drop the transport, if there is one."""
@@ -90,6 +92,7 @@ class AsyncIO:
         self._wire = None
         if timer is not None:
             timer.cancel()
+            self._alarm = math.inf
         if transport is not None:
             transport.abort()
 
@@ -166,7 +169,7 @@ class AsyncIO:
             raise self._interruption()
         loop = future.get_loop()
         self._deadline = deadline = loop.time() + self._limit
-        if self._timer is None or self._timer.when() > deadline:
+        if self._alarm > deadline:
             self._watch(loop, deadline)
         self._waiting = future
 
@@ -175,9 +178,10 @@ class AsyncIO:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = loop.call_at(deadline, self._look, loop)
+        self._alarm = deadline
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
+        self._timer, self._alarm = None, math.inf
         waiting, deadline = self._waiting, self._deadline
         if waiting is None or waiting.done() or deadline is None:
             return

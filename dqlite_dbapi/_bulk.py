@@ -2,7 +2,7 @@
 
 Inside a transaction rows wait, encoded, until a flight of them is sent. A plain INSERT goes out as
 statements of many rows (`protocol.batch`), anything else row by row, and in both cases several
-statements are under way at once.
+statements are under way at once. The server compiles one that comes often only once.
 
 A flight is a savepoint, the statements, and its release. If one fails, the flight is undone and
 repeated row by row, which ends at the failing row and leaves those before it. Behind each statement
@@ -17,24 +17,27 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
 
 from dqlite_dbapi.errors import Error, from_failure
 from dqlite_dbapi.protocol.batch import FACTS, Template, find_template, is_plain
 from dqlite_dbapi.protocol.effects import Flow
+from dqlite_dbapi.protocol.prepared import Prepared
 from dqlite_dbapi.protocol.statements import lookup
 from dqlite_dbapi.protocol.transaction import TransactionState
 from dqlite_dbapi.sql import Statement, bind
 from dqlite_dbapi.wire.constants import MAX_NARROW_PARAMS, Request, Response
 from dqlite_dbapi.wire.frames import Frame
 from dqlite_dbapi.wire.params import EncodedRow, encode_row, join_rows
-from dqlite_dbapi.wire.requests import encode_sql, join_sql
-from dqlite_dbapi.wire.responses import Failure, decode_failure, decode_result
+from dqlite_dbapi.wire.requests import SQL_PREFIX, encode_sql, join
+from dqlite_dbapi.wire.responses import Failure, decode_result, first_failure
 
 if TYPE_CHECKING:
     from dqlite_dbapi._base import BaseConnection
     from dqlite_dbapi._results import Parameters
 
+T = TypeVar("T")
 _log = logging.getLogger("dqlite_dbapi.statements")
 _EXEC, _QUERY, _RESULT = int(Request.EXEC_SQL), int(Request.QUERY_SQL), int(Response.RESULT)
 _SAVE, _RELEASE, _UNDO, _FENCE, _ROLLBACK = (
@@ -50,6 +53,8 @@ _SAVE, _RELEASE, _UNDO, _FENCE, _ROLLBACK = (
 _ENDED = Failure(4, "the transaction ended by itself")
 #: Rows from which on it pays to ask the schema whether they may become one statement.
 _WORTH_ASKING = 16
+#: Statements of a flight from which on it pays to have them compiled by a request of its own.
+_WORTH_PREPARING = 4
 #: Bytes of values that a flight holds before it is sent; one row may be more.
 _FLIGHT_BYTES = 1 << 20
 #: Statements under way at once. Their answers must fit the socket's buffers.
@@ -77,8 +82,13 @@ def execute_many(
             yield from bulk.flush()
             raise
         yield from bulk.flush()
+    except Exception:
+        with suppress(Error):
+            yield from bulk.finish()
+        raise
     finally:
         bulk.stand_down()
+    yield from bulk.finish()
     return bulk.total
 
 
@@ -99,6 +109,7 @@ class _Bulk:
         self._unit = 1  # rows of one statement
         self._texts: dict[int, bytes] = {1: statement.encoded}
         self._template: Template | None = None
+        self._prepared = Prepared()
         self._order: tuple[int, ...] = ()
         if not statement.is_guarded:
             self._use(find_template(statement.text))
@@ -269,6 +280,10 @@ class _Bulk:
 
     # -- sending
 
+    def finish(self) -> Flow[None]:
+        """Give back what the server keeps for these rows."""
+        yield from self._checked(self._prepared.end(self._base._session))
+
     def _timed(self, units: list[list[EncodedRow]]) -> Flow[None]:
         base = self._base
         if not base._is_special:
@@ -290,15 +305,18 @@ class _Bulk:
         if len(units) == 1 and len(units[0]) == 1:
             yield from self._one(units[0][0])
             return
+        if len(units) >= _WORTH_PREPARING:
+            text = self._text(len(units[0]))
+            yield from self._checked(self._prepared.begin(base._session, text))
         messages = [_SAVE]
         for unit in units:
             messages += [self._message(unit), _FENCE]
         frames = yield from self._exchange(messages)
         results, fences = frames[1::2], frames[2::2]
         began = any(frame.kind == _RESULT for frame in fences)
-        failure = _failure(frames[0], *results)
+        failure = first_failure(frames[0], *results)
         if failure is None and not began:
-            failure = _failure(*(yield from self._exchange([_RELEASE])))
+            failure = first_failure(*(yield from self._exchange([_RELEASE])))
             if failure is None:
                 self._count(results)
                 return
@@ -309,8 +327,13 @@ class _Bulk:
                 yield from self._one(row)
 
     def _exchange(self, messages: list[bytes]) -> Flow[list[Frame]]:
+        burst = self._base._session.burst(b"".join(messages), len(messages))
+        return (yield from self._checked(burst))
+
+    def _checked(self, flow: Flow[T]) -> Flow[T]:
+        """Run what must not fail; an error is raised as after a statement."""
         try:
-            return (yield from self._base._session.burst(b"".join(messages), len(messages)))
+            return (yield from flow)
         except Error as error:
             yield from self._fail(error)
             raise
@@ -352,26 +375,25 @@ class _Bulk:
         raise error
 
     def _message(self, unit: list[EncodedRow]) -> bytes:
-        count = len(unit)
+        text = self._text(len(unit))
+        schema = int(len(unit) * len(unit[0][0]) > MAX_NARROW_PARAMS)
+        params = join_rows(unit, wide=schema == 1)
+        head = self._prepared.head(self._base._session, text)
+        if head is not None:
+            return join(Request.EXEC, head, params, schema)
+        return join(_EXEC, SQL_PREFIX + text, params, schema)
+
+    def _text(self, count: int) -> bytes:
+        """The statement of `count` rows, as a wire field."""
         text = self._texts.get(count)
         if text is None and self._template is not None:
             text = self._texts[count] = self._template.text(count)
-        params = count * len(unit[0][0])
-        schema = int(params > MAX_NARROW_PARAMS)
-        return join_sql(_EXEC, text or b"", join_rows(unit, wide=schema == 1), schema)
+        return text or b""
 
     def _count(self, frames: Iterable[Frame]) -> None:
         changed = sum([decode_result(frame.body).rows_affected for frame in frames])
         self.total += changed
         self._base._changes += changed
-
-
-def _failure(*frames: Frame) -> Failure | None:
-    """The first failure among answers of which each should be a RESULT."""
-    for frame in frames:
-        if frame.kind != _RESULT:
-            return decode_failure(frame.body)
-    return None
 
 
 def _nothing() -> None:

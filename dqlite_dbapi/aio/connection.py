@@ -185,7 +185,8 @@ class AsyncConnection(BaseConnection, Generic[R]):
             started = time.monotonic()
             came: bytes | errors.Error | None
             try:
-                came = await self._io.ask(request, self, statement, values)
+                answering = self._io.ask(request, self, statement, values)
+                came = None if answering is None else await answering
                 reply = answer(self, came) if came is not None else None
                 if reply is not None:
                     return reply

@@ -54,7 +54,7 @@ def _field(form: str, name: str, value: Any, schema: int) -> bytes:
     return encode_params(value, wide=schema == 1)
 
 
-_SQL_PREFIX = bytes(8)  # database 0: a connection opens exactly one (wire-protocol 2.4)
+SQL_PREFIX = bytes(8)  # database 0: a connection opens exactly one (wire-protocol 2.4)
 
 
 def encode_sql(
@@ -66,16 +66,18 @@ def encode_sql(
 ) -> bytes:
     """Encode EXEC_SQL or QUERY_SQL for SQL that `encode_text` has already encoded."""
     if not params:
-        return frame(kind, _SQL_PREFIX + sql)
-    head = HEADER.pack(0, kind, schema, 0) + _SQL_PREFIX + sql
+        return frame(kind, SQL_PREFIX + sql)
+    head = HEADER.pack(0, kind, schema, 0) + SQL_PREFIX + sql
     message = encode_params(params, wide=schema == 1, adapters=adapters, head=head)
     _check_size(len(message) - HEADER.size)
     return message
 
 
-def join_sql(kind: int, sql: bytes, params: Sequence[bytes], schema: int) -> bytes:
-    """As `encode_sql`, with the parts of a parameter tuple (`params.join_rows`)."""
-    size = len(_SQL_PREFIX) + len(sql) + sum(map(len, params))
+def join(kind: int, head: bytes, params: Sequence[bytes], schema: int) -> bytes:
+    """A request of what comes before its parameters, and their parts (`params.join_rows`).
+
+    `head`: `SQL_PREFIX` and the text for EXEC_SQL, two words of 32 bits for EXEC.
+    """
+    size = len(head) + sum(map(len, params))
     _check_size(size)
-    header = HEADER.pack(size >> 3, kind, schema, 0)
-    return b"".join((header, _SQL_PREFIX, sql, *params))
+    return b"".join((HEADER.pack(size >> 3, kind, schema, 0), head, *params))

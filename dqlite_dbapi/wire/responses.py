@@ -126,6 +126,14 @@ def _message(raw: bytes | bytearray) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
+def first_failure(*frames: Frame) -> Failure | None:
+    """The first failure among answers of which each should be a RESULT."""
+    for frame in frames:
+        if frame.kind != Response.RESULT:
+            return decode_failure(frame.body)
+    return None
+
+
 def decode_servers(body: bytes | bytearray) -> Servers:
     """Decode SERVERS of CLUSTER format 1 (with roles)."""
     count, offset = decode_u64(body, 0)
