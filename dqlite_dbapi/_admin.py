@@ -203,7 +203,7 @@ def _nothing(session: Session) -> Flow[None]:
 
 def _members(session: Session) -> Flow[list[NodeInfo]]:
     members = yield from admin.cluster(session)
-    return [NodeInfo(*member, member.address == session.address) for member in members]
+    return [NodeInfo(*member, member.address == session.address) for member in sorted(members)]
 
 
 def _find(members: list[NodeInfo], member_id: int) -> NodeInfo:

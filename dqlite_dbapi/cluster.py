@@ -50,7 +50,7 @@ class Client(BaseClient):
         return self._run(self._leader())
 
     def cluster(self) -> list[NodeInfo]:
-        """All members, as the leader sees them."""
+        """All members by their ids, as the leader sees them."""
         return self._run(self._cluster())
 
     def add(self, member_id: int, address: str, role: Role | int = Role.VOTER) -> None:

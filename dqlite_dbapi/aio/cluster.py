@@ -47,7 +47,7 @@ class AsyncClient(BaseClient):
         return await self._run(self._leader())
 
     async def cluster(self) -> list[NodeInfo]:
-        """All members, as the leader sees them."""
+        """All members by their ids, as the leader sees them."""
         return await self._run(self._cluster())
 
     async def add(self, member_id: int, address: str, role: Role | int = Role.VOTER) -> None:

@@ -52,8 +52,8 @@ def report(capsys, lost_answers):
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("driver", ["sync", "aio"])
-def test_the_leader_is_killed_under_writers(driver, database, report):
-    with LocalCluster(3) as cluster:
+def test_the_leader_is_killed_under_writers(driver, engine, database, report):
+    with LocalCluster(3, launcher=engine.launcher, restart=3) as cluster:
         ledger = Ledger(cluster.addresses, database, WRITERS)
         ledger.start(driver)
         kills = []
@@ -67,13 +67,19 @@ def test_the_leader_is_killed_under_writers(driver, database, report):
                 cluster.restart(leader)
         finally:
             ledger.join()
-        report(f"{driver}: leader killed {KILLS} times under {WRITERS} writers", ledger, kills)
+        report(
+            f"{engine.name}, {driver}: leader killed {KILLS} times under {WRITERS} writers",
+            ledger,
+            kills,
+        )
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("driver", ["sync", "aio"])
-def test_the_leader_is_frozen_and_thaws_with_commits_in_its_sockets(driver, database, report):
-    with LocalCluster(3) as cluster:
+def test_the_leader_is_frozen_and_thaws_with_commits_in_its_sockets(
+    driver, engine, database, report
+):
+    with LocalCluster(3, launcher=engine.launcher, restart=3) as cluster:
         ledger = Ledger(cluster.addresses, database, WRITERS, timeout=1.0)
         ledger.start(driver)
         moments = []
@@ -87,11 +93,15 @@ def test_the_leader_is_frozen_and_thaws_with_commits_in_its_sockets(driver, data
                 cluster.resume(leader)
         finally:
             ledger.join()
-        report(f"{driver}: leader frozen {FREEZES} times under {WRITERS} writers", ledger, moments)
+        report(
+            f"{engine.name}, {driver}: leader frozen {FREEZES} times under {WRITERS} writers",
+            ledger,
+            moments,
+        )
 
 
 @pytest.mark.timeout(900)
-def test_a_driver_that_just_repeats_is_caught(database, monkeypatch, capsys):
+def test_a_driver_that_just_repeats_is_caught(engine, database, monkeypatch, capsys):
     """The same trial finds fault with a run that takes a lost answer for a lost COMMIT."""
 
     def no_fence(*_):
@@ -99,7 +109,7 @@ def test_a_driver_that_just_repeats_is_caught(database, monkeypatch, capsys):
         return False
 
     monkeypatch.setattr(token, "settle", no_fence)
-    with LocalCluster(3) as cluster:
+    with LocalCluster(3, launcher=engine.launcher) as cluster:
         ledger = Ledger(cluster.addresses, database, WRITERS)
         ledger.start("sync")
         kills, doubled = 0, []

@@ -16,9 +16,9 @@ TRIALS = 100
 
 
 @pytest.mark.timeout(1800)
-def test_a_frozen_member_costs_less_than_a_second(database, tmp_path, capsys):
+def test_a_frozen_member_costs_less_than_a_second(engine, database, tmp_path, capsys):
     delays: dict[str, list[float]] = {"leader": [], "follower": []}
-    with LocalCluster(3) as cluster:
+    with LocalCluster(3, launcher=engine.launcher) as cluster:
         for trial in range(TRIALS):
             role = "follower" if trial % 2 else "leader"
             leader = cluster.leader_index()
@@ -32,7 +32,9 @@ def test_a_frozen_member_costs_less_than_a_second(database, tmp_path, capsys):
     with capsys.disabled():
         for role, seconds in delays.items():
             print(
-                f"\n{role} frozen: connected after a leader was there: {figures(seconds)}", end=""
+                f"\n{engine.name}, {role} frozen: connected after a leader was there:"
+                f" {figures(seconds)}",
+                end="",
             )
         print()
     assert max(delays["leader"] + delays["follower"]) < 1

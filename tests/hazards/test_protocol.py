@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 import dqlite_dbapi
 from dqlite_dbapi.errors import (
     Error,
+    IntegrityError,
     InterfaceError,
     NotLeader,
     NotSupportedError,
@@ -54,7 +56,7 @@ def test_h30_nor_a_statement(params, sql):
     assert _is_whole(encode_sql(int(Request.QUERY_SQL), encoded, params))
 
 
-def test_h32_h35_h38_requests_that_the_driver_never_makes():
+def test_h35_h38_requests_that_the_driver_never_makes():
     package = Path(dqlite_dbapi.__file__).parent
     made = {
         node.attr
@@ -64,7 +66,18 @@ def test_h32_h35_h38_requests_that_the_driver_never_makes():
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "Request"
     }
     assert "QUERY_SQL" in made
-    assert not made & {"PREPARE", "EXEC", "QUERY", "FINALIZE", "HEARTBEAT", "INTERRUPT", "CONNECT"}
+    assert not made & {"QUERY", "HEARTBEAT", "INTERRUPT", "CONNECT"}
+
+
+def test_h32_statement_ids_are_given_back_once(victim, connection):
+    connection.execute("CREATE TABLE ids (id INTEGER PRIMARY KEY)")
+    for last in (5_000, 3_000, 5):
+        ids = [*range(1, 5_000), last]
+        connection.execute("BEGIN")
+        with suppress(IntegrityError):
+            connection.executemany("INSERT INTO ids VALUES (?)", [(each,) for each in ids])
+        assert connection.execute("SELECT count(*) FROM ids").fetchone() == (len(set(ids)),)
+        connection.rollback()
 
 
 def test_h31_describe(victim, connection):
