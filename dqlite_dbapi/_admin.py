@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-from dqlite_dbapi.errors import ClientClosed, NotLeader, OperationalError
+from dqlite_dbapi.errors import ClientClosed, ConnectionLost, NotLeader, OperationalError
 from dqlite_dbapi.nodestore import shared_store
 from dqlite_dbapi.options import Options, check_database, parse
 from dqlite_dbapi.protocol import admin, health
@@ -115,7 +115,16 @@ class BaseClient:
     def _remove(self, member_id: int) -> Flow[None]:
         members = yield from self._cluster()
         yield from self._hand_over(_find(members, member_id), members)
-        yield from self._at_leader(_bound(admin.remove, member_id))
+        deadline = time.monotonic() + self._options.timeout
+        while member_id in [member.id for member in members]:
+            try:
+                yield from self._at_leader(_bound(admin.remove, member_id))
+                return
+            except ConnectionLost:  # it may have been removed; twice does no harm
+                if time.monotonic() >= deadline:
+                    raise
+            yield Sleep(_PAUSE)
+            members = yield from self._cluster()
 
     def _hand_over(self, member: NodeInfo, members: list[NodeInfo]) -> Flow[None]:
         """A leader gives leadership away before it goes, so that no election is needed."""

@@ -164,7 +164,7 @@ class Survey:
     def health(self, problem: str | None = None) -> Health:
         """Draw the conclusion; `problem`: why the leader did not confirm a read, "" if it did."""
         leader = self.leader()
-        members = [self._member(member, leader) for member in self._members(leader)]
+        members = [self._member(member, leader) for member in sorted(self._members(leader))]
         voters = [member for member in members if member.role == Role.VOTER]
         quorum = len(voters) // 2 + 1
         reachable = sum(member.reachable for member in voters)
