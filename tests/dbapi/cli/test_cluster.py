@@ -84,6 +84,7 @@ def test_roles_weights_and_leadership(work, url, dqlite_cluster):
     work("cluster", "transfer", url, follower.id)
     with Client(dqlite_cluster.addresses) as client:
         assert client.describe(follower.address).weight == 7
+        work("cluster", "weight", url, follower.address, 0)  # the members outlive this test
         assert client.leader() == follower.address
         work("cluster", "assign", url, follower.address, "spare")
         assert {each.id: each.role for each in client.cluster()}[follower.id] == 2
