@@ -4,6 +4,7 @@
 # PYTHON, VENV and SQLALCHEMY (its versions, as '<2.1') may be set; with everything in place it only
 # compares file times.
 set -eu
+. .ci/debian.sh
 
 extra=$1
 venv=${VENV:-.venv}
@@ -48,8 +49,6 @@ missing_packages() {
     [ -e /usr/share/zoneinfo/zone1970.tab ] || echo tzdata
     [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
 }
-
-apt() { apt-get -qq -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@"; }
 
 # Package lists may be absent (a fresh root) or too old (a download that is gone).
 apt_install() {

@@ -4,6 +4,7 @@
 # Nothing is installed; tests start members under the loader found there (tests/support/engines.py).
 # A suite that is in place is left alone; remove its folder to have it fetched anew.
 set -eu
+. .ci/debian.sh
 
 folder=.engines
 packages='libdqlite0 libuv1t64 libsqlite3-0 liblz4-1 libc6'
@@ -15,16 +16,9 @@ fail() {
     exit 1
 }
 
-# The mirror of Debian that this machine uses, as its own apt knows it.
-mirror() {
-    apt-get indextargets --format '$(ORIGIN)|$(REPO_URI)' 'Created-By: Packages' |
-        sed -n 's/^Debian|//p' | grep -v security | head -n 1
-}
-
 # Lists, cache and sources of its own, so that the system's apt stays as it is.
 private_apt() {
-    apt-get -qq -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 \
-        -o Dir::Etc::sourcelist="$state/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    apt -o Dir::Etc::sourcelist="$state/sources.list" -o Dir::Etc::sourceparts=/dev/null \
         -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
         -o Dir::State::lists="$state/lists" -o Dir::State::status="$state/status" \
         -o Dir::Cache="$state/cache" -o APT::Sandbox::User=root -o Debug::NoLocking=1 \

@@ -7,6 +7,7 @@
 # The roots are in build/wheel while this runs. Processes and mounts live in namespaces of their own,
 # so the kernel ends them all, however this ends.
 set -eu
+. .ci/debian.sh
 
 suite=trixie
 earlier=bookworm
@@ -26,14 +27,6 @@ fail() {
     say "$*"
     exit 1
 }
-
-# The mirror of Debian that this machine uses, as its own apt knows it.
-mirror() {
-    apt-get indextargets --format '$(ORIGIN)|$(REPO_URI)' 'Created-By: Packages' |
-        sed -n 's/^Debian|//p' | grep -v security | head -n 1
-}
-
-apt() { apt-get -qq -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@"; }
 
 # Runs a command in the root called $1.
 within() {
