@@ -11,14 +11,13 @@ from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 import dqlite_dbapi
 from dqlite_dbapi import Connection, Options
+from dqlite_dbapi.cli.output import console
 from dqlite_dbapi.cli.target import url_argument
 
-_PLAIN_WIDTH = 100
 _SLOW = 0.95
 
 
@@ -94,5 +93,4 @@ def bench(url: Options, count: int, connections: int) -> None:
     for figure in run(url, count, connections):
         numbers = (f"{figure.median:.3f}", f"{figure.slow:.3f}", f"{figure.rate:.0f}")
         table.add_row(figure.name, *numbers)
-    console = Console()
-    (console if console.is_terminal else Console(width=_PLAIN_WIDTH)).print(table)
+    console().print(table)

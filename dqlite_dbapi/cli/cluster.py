@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from dqlite_dbapi import Client, Options
-from dqlite_dbapi.cli import target
+from dqlite_dbapi.cli import membership
+from dqlite_dbapi.cli.membership import ROLES
 from dqlite_dbapi.cli.outcome import Commands
 from dqlite_dbapi.cli.status import status
-from dqlite_dbapi.cli.target import ROLES, find_member, url_argument
+from dqlite_dbapi.cli.target import url_argument
 
 
 @click.group(cls=Commands, no_args_is_help=False)
@@ -27,7 +28,7 @@ cluster.add_command(status)
 def add(url: Options, member_id: int, address: str, role: str) -> None:
     """Take in the running member ID at ADDRESS; nothing to do when it is in."""
     with Client(url) as client:
-        client.add(member_id, address, target.role(role))
+        client.add(member_id, address, membership.role(role))
     click.echo(f"member {member_id} at {address} is a {role}")
 
 
@@ -37,9 +38,7 @@ def add(url: Options, member_id: int, address: str, role: str) -> None:
 @click.argument("role", type=click.Choice(ROLES))
 def assign(url: Options, member: str, role: str) -> None:
     """Make MEMBER a voter, standby or spare; a leader hands over first."""
-    with Client(url) as client:
-        found = find_member(client, member)
-        client.assign(found.id, target.role(role))
+    found = membership.assign(url, member, role)
     click.echo(f"member {found.id} at {found.address} is a {role}")
 
 
@@ -48,9 +47,7 @@ def assign(url: Options, member: str, role: str) -> None:
 @click.argument("member")
 def remove(url: Options, member: str) -> None:
     """Take MEMBER out; a leader hands over first. It stays gone until it is added again."""
-    with Client(url) as client:
-        found = find_member(client, member)
-        client.remove(found.id)
+    found = membership.remove(url, member)
     click.echo(f"member {found.id} at {found.address} is out")
 
 
@@ -59,9 +56,7 @@ def remove(url: Options, member: str) -> None:
 @click.argument("member", required=False)
 def transfer(url: Options, member: str | None) -> None:
     """Hand leadership to MEMBER, or to any other voter."""
-    with Client(url) as client:
-        client.transfer(find_member(client, member).id if member else 0)
-        click.echo(f"{client.leader()} leads")
+    click.echo(f"{membership.transfer(url, member)} leads")
 
 
 @cluster.command()
@@ -70,7 +65,5 @@ def transfer(url: Options, member: str | None) -> None:
 @click.argument("value", type=click.IntRange(0), metavar="WEIGHT")
 def weight(url: Options, member: str, value: int) -> None:
     """Set the weight of MEMBER, until that restarts; light members become voters first."""
-    with Client(url) as client:
-        found = find_member(client, member)
-        client.weight(found.address, value)
+    found = membership.weigh(url, member, value)
     click.echo(f"member {found.id} at {found.address} has weight {value}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import resource
-import shutil
 import socket
 import sqlite3
 import stat
@@ -26,7 +25,6 @@ _PACKAGES = ("cffi", "PyYAML", "SQLAlchemy", "alembic", "click", "rich", "litecl
 _MIB = 1 << 20
 _FEW_FILES = 1024
 _MANY_FILES = 100
-_LEAST_FREE = 256  # MiB, when a member leaves (dqlite_node.space)
 
 
 class Fact(NamedTuple):
@@ -128,7 +126,7 @@ def _quorum_advice(health: Health) -> str:
 
 def directory(path: Path) -> Iterator[Fact]:
     """A member's data directory, which is only looked at."""
-    from dqlite_node import NodeError, files
+    from dqlite_node import NodeError, files, space
 
     if not path.is_dir():
         yield Fact("directory", "not there", f"there is no directory {path}")
@@ -136,10 +134,10 @@ def directory(path: Path) -> Iterator[Fact]:
     mode = stat.S_IMODE(path.stat().st_mode)
     wide = "others may read it: chmod 700" if mode & 0o077 else ""
     yield Fact("mode", f"{mode:o}", wide)
-    free = shutil.disk_usage(path).free // _MIB
+    room = space.look(path, None)
     sizes = [entry.stat().st_size for entry in path.iterdir() if entry.is_file()]
-    low = f"a member leaves below {_LEAST_FREE} MiB" if free < _LEAST_FREE else ""
-    yield Fact("free on disk", f"{free} MiB", low)
+    low = f"a member leaves below {room.limit // _MIB} MiB" if room.is_low else ""
+    yield Fact("free on disk", f"{room.free // _MIB} MiB", low)
     many = "many log segments: do snapshots fail?" if len(sizes) > _MANY_FILES else ""
     yield Fact("files", f"{len(sizes)}, {sum(sizes) // _MIB} MiB", many)
     try:

@@ -9,9 +9,8 @@ import click
 from litecli.packages.special.main import PARSED_QUERY, register_special_command
 
 from dqlite_dbapi import snapshot
-from dqlite_dbapi.cli import target
+from dqlite_dbapi.cli import membership
 from dqlite_dbapi.cli.status import STATES, state_of
-from dqlite_dbapi.cli.target import find_member
 
 if TYPE_CHECKING:
     from dqlite_dbapi.cli.shell import Executor
@@ -72,7 +71,7 @@ def describe(executor: Executor, arg: str) -> list[Result]:
     """Show weight and failure domain of a member."""
     (member,) = _words(arg, ".describe MEMBER", 1)
     with executor.client() as client:
-        address = find_member(client, member).address
+        address = membership.find_member(client, member).address
         found = client.describe(address)
     rows = [(address, found.weight, found.failure_domain)]
     return [(None, rows, ["address", "weight", "domain"], "")]
@@ -83,36 +82,26 @@ def weight(executor: Executor, arg: str) -> list[Result]:
     member, value = _words(arg, ".weight MEMBER WEIGHT", 2)
     if not value.isdecimal():
         raise click.ClickException(f"a weight is a whole number, not {value}")
-    with executor.client() as client:
-        address = find_member(client, member).address
-        client.weight(address, int(value))
-    return _said(f"{address} has weight {value}")
+    found = membership.weigh(executor.options, member, int(value))
+    return _said(f"{found.address} has weight {value}")
 
 
 def assign(executor: Executor, arg: str) -> list[Result]:
     """Make a member a voter, standby or spare."""
     member, role = _words(arg, ".assign MEMBER ROLE", 2)
-    with executor.client() as client:
-        found = find_member(client, member)
-        client.assign(found.id, target.role(role))
-    return _said(f"{found.address} is a {role}")
+    return _said(f"{membership.assign(executor.options, member, role).address} is a {role}")
 
 
 def remove(executor: Executor, arg: str) -> list[Result]:
     """Take a member out of the cluster."""
     (member,) = _words(arg, ".remove MEMBER", 1)
-    with executor.client() as client:
-        found = find_member(client, member)
-        client.remove(found.id)
-    return _said(f"{found.address} is out")
+    return _said(f"{membership.remove(executor.options, member).address} is out")
 
 
 def transfer(executor: Executor, arg: str) -> list[Result]:
     """Hand leadership to a voter, or to any other one."""
     words = _words(arg, ".transfer [MEMBER]", 0, 1)
-    with executor.client() as client:
-        client.transfer(find_member(client, words[0]).id if words else 0)
-        return _said(f"{client.leader()} leads")
+    return _said(f"{membership.transfer(executor.options, words[0] if words else None)} leads")
 
 
 def dump(executor: Executor, arg: str) -> list[Result]:

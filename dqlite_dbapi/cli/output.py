@@ -7,9 +7,21 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Rows = Iterable[Sequence[Any]]
+PLAIN_WIDTH = 160  #: of rich's tables where stdout is no terminal
+
+
+def console() -> Console:
+    """Where rich draws on stdout; its width does not depend on the environment in a pipe."""
+    from rich.console import Console
+
+    found = Console()
+    return found if found.is_terminal else Console(width=PLAIN_WIDTH)
 
 
 def unique(names: Iterable[str]) -> list[str]:

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from dqlite_dbapi import Change, Client, Health, MemberHealth, Options
+from dqlite_dbapi.cli.output import console
 from dqlite_dbapi.cli.target import url_argument
 from dqlite_dbapi.protocol.health import changes
 
@@ -24,7 +25,6 @@ STATES = ("healthy", "degraded", "down")
 _STYLES = ("green", "yellow", "red")
 _COLUMNS = ("id", "address", "role", "leader", "reachable", "round trip", "weight", "domain")
 _EVENTS = 8
-_PLAIN_WIDTH = 160  #: where stdout is no terminal
 
 
 def state_of(health: Health) -> int:
@@ -101,8 +101,7 @@ class Screen:
 
     def __init__(self, *, as_lines: bool) -> None:
         """`as_lines`: a line of JSON for each look."""
-        console = Console()
-        self._console = console if console.is_terminal else Console(width=_PLAIN_WIDTH)
+        self._console = console()
         self._as_lines = as_lines
         self._live = Live(console=self._console, auto_refresh=False)
         self._events: deque[Text] = deque(maxlen=_EVENTS)
