@@ -63,11 +63,16 @@ class BaseClient:
             raise ClientClosed("the cluster client is closed")
 
     def _at_leader(
-        self, job: Callable[[Session], Flow[T]], *, timeout: float | None = None
+        self,
+        job: Callable[[Session], Flow[T]],
+        *,
+        timeout: float | None = None,
+        again_after: type[ConnectionLost] = NotLeader,
     ) -> Flow[T]:
         """Find the leader, run `job` there; `NoLeader` when there is none in time.
 
-        Where the leader steps down before it does anything, the next one is asked.
+        Where the leader steps down before it does anything, the next one is asked. A `job` that may
+        be done twice is asked for again after any `ConnectionLost`, if `again_after` says so.
         """
         search = LeaderSearch(self._store, admin.greet, time.monotonic, random.random)
         limit = self._options.timeout
@@ -76,7 +81,7 @@ class BaseClient:
             session = yield from search.find(deadline, timeout or limit)
             try:
                 return (yield from job(session))
-            except NotLeader:
+            except again_after:
                 self._store.forget(session.address)
                 if time.monotonic() >= deadline:
                     raise
@@ -115,16 +120,7 @@ class BaseClient:
     def _remove(self, member_id: int) -> Flow[None]:
         members = yield from self._cluster()
         yield from self._hand_over(_find(members, member_id), members)
-        deadline = time.monotonic() + self._options.timeout
-        while member_id in [member.id for member in members]:
-            try:
-                yield from self._at_leader(_bound(admin.remove, member_id))
-                return
-            except ConnectionLost:  # it may have been removed; twice does no harm
-                if time.monotonic() >= deadline:
-                    raise
-            yield Sleep(_PAUSE)
-            members = yield from self._cluster()
+        yield from self._at_leader(_bound(admin.remove, member_id), again_after=ConnectionLost)
 
     def _hand_over(self, member: NodeInfo, members: list[NodeInfo]) -> Flow[None]:
         """A leader gives leadership away before it goes, so that no election is needed."""

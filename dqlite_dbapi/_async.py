@@ -132,7 +132,7 @@ class AsyncIO:
                     await self._bounded(wire.writable)
             elif wire.quickack is not None:
                 wire.quickack()
-            answer = wire.receive()
+            answer = wire.receive()  # as _bounded, but for the price of another coroutine
             self._expect(answer)
             try:
                 return await answer

@@ -191,10 +191,11 @@ class BaseCursor:
         self._base._require_open()
 
     def _require_rows(self) -> RowBuffer:
-        self._require_open()
-        if self._rows is None:
+        rows = self._rows
+        if rows is None or self._closed or self._base._closed:
+            self._require_open()
             raise ProgrammingError("the last statement gave no rows, or none was executed")
-        return self._rows
+        return rows
 
     def _prepare(self, sql: str, parameters: Parameters) -> tuple[Statement, Sequence[object]]:
         if self._closed or self._base._closed:
@@ -208,8 +209,7 @@ class BaseCursor:
             values: Sequence[object] = parameters
         else:
             values = bind(statement, parameters)
-        self._rows = self._names = self._convert = None  # as _forget()
-        self._rowcount = -1
+        self._forget()
         return statement, values
 
     def _forget(self) -> None:
@@ -223,11 +223,7 @@ class BaseCursor:
         if rows is not None:
             if rows.names:
                 self._rows = rows
-                base = self._base
-                if self._row_factory is None and not base._detects and base.text_factory is str:
-                    self._names = rows.names
-                else:
-                    self._plan(rows)
+                self._plan(rows)
             if statement.returning:
                 self._rowcount = len(rows.rows)
         elif result is not None and statement.kind is Kind.WRITE:

@@ -24,16 +24,17 @@ def explain(error: Error, context: Any) -> None:
         return
     connection = context.root_connection
     named = {connection.schema_for_object(table) for table in _tables(compiled.statement)}
-    for schema in sorted(named.difference(_OWN)):
-        if schema not in _schemas(connection.connection.dbapi_connection):
-            raise NotSupportedError(
-                f"there is no schema {schema!r}: a connection has exactly one database, and"
-                " dqlite attaches no others",
-                code=error.code,
-                address=error.address,
-                hint="make another engine for another database, or map the schema away with"
-                " execution_options(schema_translate_map={...: None})",
-            ) from error
+    foreign = named.difference(_OWN)
+    absent = foreign and foreign - _schemas(connection.connection.dbapi_connection)
+    if absent:
+        raise NotSupportedError(
+            f"there is no schema {min(absent)!r}: a connection has exactly one database, and"
+            " dqlite attaches no others",
+            code=error.code,
+            address=error.address,
+            hint="make another engine for another database, or map the schema away with"
+            " execution_options(schema_translate_map={...: None})",
+        ) from error
 
 
 def _schemas(dbapi_connection: Any) -> set[str]:
