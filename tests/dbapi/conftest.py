@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 
 import dqlite_dbapi
 import dqlite_dbapi.aio
+from tests.support.runners import Aio, Sync
+from tests.support.swallow import SwallowingProxy
 from tests.support.twins import LoopThread
 
 
@@ -28,6 +31,36 @@ def driver_connect(request):
         return loop.call(dqlite_dbapi.aio.connect, *args, **options)
 
     return connect
+
+
+@pytest.fixture(params=["sync", "aio"])
+def driver(request):
+    """`run_transaction` and its like of either driver, behind one blocking facade."""
+    if request.param == "sync":
+        yield Sync()
+        return
+    with ThreadPoolExecutor() as threads:
+        yield Aio(request.getfixturevalue("loop_thread"), threads)
+
+
+@pytest.fixture
+def driver_open(driver, single, database):
+    """Open connections of `driver`, by default to a single member; all are closed at the end."""
+    with ExitStack() as stack:
+
+        def open_one(addresses=None, **options):
+            connection = driver.connect(addresses or single.addresses, database, **options)
+            stack.callback(connection.close)
+            return connection
+
+        yield open_one
+
+
+@pytest.fixture
+def proxy(single):
+    """In front of a single member; it loses requests and answers when it is told to."""
+    with SwallowingProxy(single.addresses[0]) as proxy:
+        yield proxy
 
 
 @pytest.fixture

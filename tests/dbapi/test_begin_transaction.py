@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
 from dqlite_dbapi import Busy, CommitUnknown, ProgrammingError
-from tests.support.runners import Aio, Sync
-from tests.support.swallow import SwallowingProxy
-
-
-@pytest.fixture(params=["sync", "aio"])
-def driver(request):
-    if request.param == "sync":
-        yield Sync()
-        return
-    with ThreadPoolExecutor() as threads:
-        yield Aio(request.getfixturevalue("loop_thread"), threads)
 
 
 @pytest.fixture
-def proxy(single):
-    with SwallowingProxy(single.addresses[0]) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def connect(driver, proxy, database):
+def connect(driver_open, proxy):
     """Open connections through the proxy."""
-    with ExitStack() as stack:
-
-        def open_one(**options):
-            connection = driver.connect([proxy.address], database, **options)
-            stack.callback(connection.close)
-            return connection
-
-        yield open_one
+    return partial(driver_open, [proxy.address])
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 import pytest
 
@@ -15,29 +14,11 @@ import dqlite_dbapi
 import dqlite_dbapi.aio
 from dqlite_dbapi import Busy, BusySnapshot, CommitUnknown, IntegrityError, ProgrammingError
 from dqlite_dbapi.aio import retry as aio_retry
-from tests.support.runners import Aio, Sync
-from tests.support.swallow import SwallowingProxy
-
-
-@pytest.fixture(params=["sync", "aio"])
-def driver(request):
-    if request.param == "sync":
-        yield Sync()
-        return
-    with ThreadPoolExecutor() as threads:
-        yield Aio(request.getfixturevalue("loop_thread"), threads)
 
 
 @pytest.fixture
-def connect(driver, single, database):
-    with ExitStack() as stack:
-
-        def open_one(addresses=None, **options):
-            connection = driver.connect(addresses or single.addresses, database, **options)
-            stack.callback(connection.close)
-            return connection
-
-        yield open_one
+def connect(driver_open):
+    return driver_open
 
 
 @pytest.fixture
@@ -46,12 +27,6 @@ def connection(connect):
     connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, value)")
     connection.commit()
     return connection
-
-
-@pytest.fixture
-def proxy(single):
-    with SwallowingProxy(single.addresses[0]) as proxy:
-        yield proxy
 
 
 @pytest.fixture

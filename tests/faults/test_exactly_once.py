@@ -9,7 +9,7 @@ import pytest
 
 from dqlite_dbapi.protocol import token
 from dqlite_node import LocalCluster
-from tests.faults.ledger import Ledger, figures
+from tests.faults.ledger import Ledger
 
 KILLS = 20
 FREEZES = 10
@@ -38,12 +38,9 @@ def report(capsys, lost_answers):
         lost, doubled = ledger.verdict()
         with capsys.disabled():
             print(
-                f"\n{title}: {len(ledger.acknowledged)} rows, {len(lost)} lost,"
-                f" {len(doubled)} duplicated, {len(ledger.errors)} errors; functions run again:"
-                f" {ledger.retries.total()}\n"
+                f"\n{title}: {ledger.report(moments)}\n"
                 f"  answers to COMMIT that were lost: {lost_answers[True]} had been applied,"
-                f" {lost_answers[False]} had not\n"
-                f"  gap between acknowledged rows: {figures(ledger.gaps(moments))}"
+                f" {lost_answers[False]} had not"
             )
         assert (lost, doubled, ledger.errors) == ([], [], [])
 

@@ -14,7 +14,7 @@ import pytest
 import dqlite_dbapi
 from dqlite_node import LocalCluster, certs
 from dqlite_node.tls import TLSFiles
-from tests.faults.ledger import Ledger, figures
+from tests.faults.ledger import Ledger
 from tests.support.certificates import HOSTS
 
 WRITERS = 8
@@ -140,10 +140,5 @@ def test_rotation_under_load(secured, engine, database, capsys, change):
         ledger.join()
     lost, doubled = ledger.verdict()
     with capsys.disabled():
-        print(
-            f"\n{engine.name}, {change.__name__}: {len(ledger.acknowledged)} rows,"
-            f" {len(lost)} lost, {len(doubled)} duplicated, {len(ledger.errors)} errors,"
-            f" functions run again: {ledger.retries.total()};"
-            f" gap between rows: {figures(ledger.gaps(moments))}"
-        )
+        print(f"\n{engine.name}, {change.__name__}: {ledger.report(moments)}")
     assert (lost, doubled, ledger.errors) == ([], [], [])

@@ -56,17 +56,23 @@ def test_h30_nor_a_statement(params, sql):
     assert _is_whole(encode_sql(int(Request.QUERY_SQL), encoded, params))
 
 
-def test_h35_h38_requests_that_the_driver_never_makes():
+def test_h32_h35_h38_who_makes_which_requests():
     package = Path(dqlite_dbapi.__file__).parent
     made = {
-        node.attr
+        (node.attr, path.name)
         for path in package.rglob("*.py")
         if path.parts[-2:] not in (("wire", "constants.py"), ("wire", "schema.py"))
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "Request"
     }
-    assert "QUERY_SQL" in made
-    assert not made & {"QUERY", "HEARTBEAT", "INTERRUPT", "CONNECT"}
+    kinds = {kind for kind, _ in made}
+    assert "QUERY_SQL" in kinds
+    assert not kinds & {"QUERY", "HEARTBEAT", "INTERRUPT", "CONNECT"}
+    assert {each for each in made if each[0] in ("PREPARE", "EXEC", "FINALIZE")} == {
+        ("PREPARE", "prepared.py"),
+        ("EXEC", "_bulk.py"),
+        ("FINALIZE", "prepared.py"),
+    }
 
 
 def test_h32_statement_ids_are_given_back_once(victim, connection):
