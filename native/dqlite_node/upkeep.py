@@ -96,6 +96,7 @@ class Upkeep:
                 self._note(client.cluster())
         elif not self.is_settled:
             self._settle(client)
+            self._note(client.cluster())  # what was given meanwhile, before it counts as settled
 
     def _note(self, members: list[NodeInfo]) -> None:
         if members == self.members:

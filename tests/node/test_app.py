@@ -181,7 +181,7 @@ def test_votes_are_spread_over_failure_domains(hosts, eventually):
     eventually(is_spread, 20)
     eventually(lambda: sorted(five.roles()) == [VOTER] * 3 + [STANDBY, SPARE])
     with five.apps[0].client() as client:
-        assert client.describe(five.addresses[4]).weight == 4
+        eventually(lambda: client.describe(five.addresses[4]).weight == 4)
 
 
 def test_close_hands_over_lead_and_vote(hosts, eventually):
