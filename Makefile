@@ -16,8 +16,8 @@ help: ## this list
 demo: ready-test ## a cluster that loses its leader, in under a minute (KEEP=1: keep it running)
 	@$(run) -m dqlite_node demo $(if $(KEEP),--keep)
 
-test: ready-test ## every test, against clusters of the installed engine
-	@$(run) -m pytest $(ARGS)
+test: ready-test ## every test, against clusters of the installed engine (two files at a time)
+	@$(run) -m pytest $(if $(ARGS),$(ARGS),--numprocesses 2 --dist loadfile)
 
 faults: ready-test ## long trials on clusters that lose and freeze members (not part of test)
 	@$(run) -m pytest tests/faults -s -p no:randomly $(ARGS)

@@ -81,7 +81,7 @@ def test_a_lost_answer_is_settled(driver, connection, spoiled, proxy, mishaps, r
         {"foreign_keys": True},
         {"foreign_keys": False},
         {"row_factory": sqlite3.Row},
-        {"row_factory": lambda cursor, row: 1 / 0},
+        pytest.param({"row_factory": lambda cursor, row: 1 / 0}, id="row_factory that fails"),
         {"transaction_timeout": 5},
     ],
     ids=str,
