@@ -20,7 +20,7 @@ test: ready-test ## every test, against clusters of the installed engine (two fi
 	@$(run) -m pytest $(if $(ARGS),$(ARGS),--numprocesses 2 --dist loadfile)
 
 faults: ready-test ## long trials on clusters that lose and freeze members (not part of test)
-	@$(run) -m pytest tests/faults -s -p no:randomly $(ARGS)
+	@$(run) -m pytest $(if $(findstring tests/,$(ARGS)),,tests/faults) -s -p no:randomly $(ARGS)
 
 engines: ## libdqlite of later Debian suites, unpacked into .engines without installing
 	@sh .ci/engines.sh
