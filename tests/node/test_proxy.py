@@ -26,14 +26,14 @@ FAILURE = 0
 
 
 @pytest.fixture
-def engine():
+def echo():
     served = EchoEngine()
     yield served
     served.close()
 
 
 @pytest.fixture
-def make_gate(engine, port, certificates):
+def make_gate(echo, port, certificates):
     gates = []
 
     def make(files=None, **options):
@@ -41,7 +41,7 @@ def make_gate(engine, port, certificates):
         gate = Gate(Keyring(files or certificates.member(), address), address, 2.0, **options)
         gates.append(gate)
         gate.bind(address)
-        gate.listen(engine.name)
+        gate.listen(echo.name)
         return gate
 
     yield make
@@ -135,22 +135,22 @@ def test_a_peer_that_does_not_read_holds_up_nobody(make_gate, dial):
 
 
 @pytest.mark.parametrize("name", ["other/client", "expired"])
-def test_certificates_that_are_refused(make_gate, dial, engine, name):
+def test_certificates_that_are_refused(make_gate, dial, echo, name):
     make_gate()
     with pytest.raises((ssl.SSLError, ConnectionError)):  # noqa: PT012 - TLS 1.3 tells late
         peer = dial(name)
         peer.sendall(LEADER)
         assert peer.recv(1) != b""
-    assert not engine.got
+    assert not echo.got
 
 
-def test_no_certificate(make_gate, dial, certificates, engine):
+def test_no_certificate(make_gate, dial, certificates, echo):
     make_gate()
     with pytest.raises(ssl.SSLError, match=r"(?i)certificate"):  # noqa: PT012
         peer = dial(context=tls_context(ca=certificates.path("ca.pem")))
         peer.sendall(LEADER)
         peer.recv(1)
-    assert not engine.got
+    assert not echo.got
 
 
 def test_old_tls(make_gate, dial, certificates):
@@ -170,12 +170,12 @@ def test_old_tls(make_gate, dial, certificates):
         dial(context=context)
 
 
-def test_a_plain_client(make_gate, port, engine):
+def test_a_plain_client(make_gate, port, echo):
     make_gate()
     with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
         raw.sendall(LEADER)
         rest(raw)
-    assert not engine.got
+    assert not echo.got
 
 
 def test_a_stalled_handshake(make_gate, port):
@@ -217,12 +217,12 @@ def test_stalled_handshakes_do_not_keep_members_out(make_gate, port, dial):
     ],
     ids=range(7),
 )
-def test_malformed_frames_are_cut_before_the_engine(make_gate, dial, engine, stream):
+def test_malformed_frames_are_cut_before_the_engine(make_gate, dial, echo, stream):
     make_gate()
     peer = dial("member")
     peer.sendall(stream)
     assert rest(peer) == b""
-    assert not engine.got
+    assert not echo.got
 
 
 @pytest.mark.parametrize(
@@ -235,14 +235,14 @@ def test_malformed_frames_are_cut_before_the_engine(make_gate, dial, engine, str
     ],
     ids=range(9),
 )
-def test_what_a_role_does_not_allow_is_answered_and_cut(make_gate, dial, engine, name, stream):
+def test_what_a_role_does_not_allow_is_answered_and_cut(make_gate, dial, echo, name, stream):
     make_gate()
     peer = dial(name)
     peer.sendall(HELLO + stream)
     answer = rest(peer)
     assert answer[4] == FAILURE
     assert struct.unpack_from("<Q", answer, 8) == (23,)
-    assert not engine.got
+    assert not echo.got
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_what_a_role_does_not_allow_is_answered_and_cut(make_gate, dial, engine,
         ("elsewhere", 2, "elsewhere.example:1", True),
     ],
 )
-def test_a_member_connects_as_itself_only(make_gate, dial, engine, name, node_id, address, passes):
+def test_a_member_connects_as_itself_only(make_gate, dial, echo, name, node_id, address, passes):
     make_gate()
     peer = dial(name)
     stream = HELLO + connect(node_id, address) + bytes(16)
@@ -267,7 +267,7 @@ def test_a_member_connects_as_itself_only(make_gate, dial, engine, name, node_id
         assert read(peer, len(stream)) == stream
     else:
         assert rest(peer)[4] == FAILURE
-        assert not engine.got
+        assert not echo.got
 
 
 @pytest.mark.parametrize(("role", "passes"), [(None, False), ("member", True)])
@@ -306,12 +306,12 @@ def test_connections_of_one_address_are_counted(make_gate, dial, certificates):
             assert time.monotonic() < deadline
 
 
-def test_the_end_of_the_engine_is_passed_on(make_gate, dial, engine):
+def test_the_end_of_the_engine_is_passed_on(make_gate, dial, echo):
     make_gate()
     peer = dial()
     peer.sendall(LEADER)
     read(peer, len(LEADER))
-    engine.hang_up()
+    echo.hang_up()
     assert rest(peer) == b""
 
 
@@ -389,7 +389,7 @@ def test_nothing_is_left_over(make_gate, dial, eventually):
     assert not [each for each in threading.enumerate() if "gate" in each.name]
 
 
-def test_a_taken_port(make_gate, engine, certificates):
+def test_a_taken_port(make_gate, echo, certificates):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         gate = Gate(Keyring(certificates.member(), address), address, 2.0)
