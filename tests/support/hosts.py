@@ -16,21 +16,27 @@ from tests.support.engines import Engine
 
 
 class Hosts:
-    """`n` of them, numbered from 0; `apps` are those made last, or None."""
+    """`n` of them, numbered from 0; `apps` are those made last, or None; `options` go to each."""
 
-    def __init__(self, n: int, directory: Path, engine: Engine, stack: ExitStack) -> None:
+    def __init__(
+        self, n: int, directory: Path, engine: Engine, stack: ExitStack, **options: Any
+    ) -> None:
         held = [stack.enter_context(reserve_port()) for _ in range(n)]
         self.addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in held]
         self.directories = [directory / f"host{number}" for number in range(n)]
         self.apps: list[Any] = [None] * n
-        self._engine = engine
+        self._options = {"adjust_interval": 0.4, "launcher": engine.launcher, **options}
         self._stack = stack
 
     def make(self, number: int, cluster: list[str] | None = None, **options: Any) -> App:
         """An application that is not yet started; closed when the test ends."""
-        options = {"adjust_interval": 0.4, "launcher": self._engine.launcher, **options}
         listed = self.addresses if cluster is None else cluster
-        app = App(self.directories[number], self.addresses[number], listed, **options)
+        app = App(
+            self.directories[number],
+            self.addresses[number],
+            listed,
+            **{**self._options, **options},
+        )
         self._stack.callback(app.close, 0)
         self.apps[number] = app
         return app
