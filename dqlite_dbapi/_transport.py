@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Generator
+from contextvars import Context
+from typing import Any, cast
 
 from dqlite_dbapi.errors import ConnectionLost, Error
 
@@ -17,6 +18,90 @@ def lost(error: Exception | None) -> Error:
     return ConnectionLost(str(error) if error else "the member closed the connection")
 
 
+class Answer:
+    """The next chunk, to be awaited by one task: what asyncio calls a future-like object.
+
+    A future would have the loop resume the task in its next turn, after one more look at all
+    sockets. Here the callback that brings the chunk resumes it: a fifth of a call's time.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_chunk", "_context", "_error", "_loop", "_wake")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._asyncio_future_blocking = False
+        self._loop = loop
+        self._chunk: bytes | None = None
+        self._error: BaseException | None = None
+        self._wake: Callable[[Any], object] | None = None
+        self._context: Context | None = None
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        if self._chunk is None and self._error is None:
+            self._asyncio_future_blocking = True
+            yield self
+        return self.result()
+
+    def done(self) -> bool:
+        """Whether there is a chunk, or an error instead."""
+        return self._chunk is not None or self._error is not None
+
+    def result(self) -> bytes:
+        """The chunk; raises what came instead."""
+        if self._error is not None:
+            raise self._error
+        if self._chunk is None:
+            raise asyncio.InvalidStateError("there is no answer yet")
+        return self._chunk
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop (asyncio)."""
+        return self._loop
+
+    def add_done_callback(
+        self, callback: Callable[[Any], object], *, context: Context | None = None
+    ) -> None:
+        """Keep how the one task that waits is resumed (asyncio)."""
+        self._wake, self._context = callback, context
+        if self.done():
+            self._wake_soon()
+
+    def remove_done_callback(self, callback: Callable[[Any], object]) -> int:
+        """Forget that (asyncio)."""
+        count = int(self._wake == callback)
+        if count:
+            self._wake = None
+        return count
+
+    def cancel(self, msg: object = None) -> bool:
+        """Have the task that waits see a cancellation (asyncio)."""
+        return self.set_exception(asyncio.CancelledError(*([] if msg is None else [msg])))
+
+    def set_exception(self, error: BaseException) -> bool:
+        """Fail whoever waits, in the loop's next turn; False if it was done."""
+        if self.done():
+            return False
+        self._error = error
+        self._wake_soon()
+        return True
+
+    def set_result(self, chunk: bytes) -> None:
+        """Hand the chunk over, and resume the task that waits unless another one is running."""
+        self._chunk = chunk
+        wake, context = self._wake, self._context
+        if wake is None:
+            return
+        if context is None or asyncio.current_task(self._loop) is not None:
+            self._wake_soon()
+            return
+        self._wake = None
+        context.run(wake, self)
+
+    def _wake_soon(self) -> None:
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            self._loop.call_soon(wake, self, context=self._context)
+
+
 class Wire(asyncio.Protocol):
     """Turns asyncio's callbacks into one future at a time."""
 
@@ -24,7 +109,7 @@ class Wire(asyncio.Protocol):
         self._loop = loop
         self._chunks: list[bytes] = []
         self._size = 0
-        self._waiter: asyncio.Future[bytes] | None = None
+        self._waiter: Answer | None = None
         self.writable: asyncio.Future[None] | None = None  # to wait for before more is written
         self._paused = False
         self._transport: asyncio.Transport
@@ -82,9 +167,9 @@ class Wire(asyncio.Protocol):
             raise self.lost
         self._transport.write(message)
 
-    def receive(self) -> asyncio.Future[bytes]:
-        """The next chunk, as a future."""
-        waiter: asyncio.Future[bytes] = self._loop.create_future()
+    def receive(self) -> Answer:
+        """The next chunk, to be awaited."""
+        waiter = Answer(self._loop)
         if self._chunks:
             waiter.set_result(b"".join(self._chunks))
             self._chunks.clear()
