@@ -94,7 +94,7 @@ def main(descriptor: int) -> int:
     logging.basicConfig(format="<%(levelno)s>%(message)s", level=logging.INFO)
     channel = Channel(descriptor)
     signal.signal(signal.SIGTERM, channel.on_signal)
-    member = Member(channel.settings(), channel.tell_phase)
+    member = Member(channel.settings(), channel.tell_phase, exits=True)
     signal.signal(signal.SIGHUP, lambda *_signal: member.reload_tls())
     channel.listen()
     try:

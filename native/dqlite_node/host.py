@@ -72,12 +72,18 @@ class Host:
         if self._gate is not None:
             self._open(self._gate, self._handle.bind_address)
 
-    def stop(self) -> None:
-        """Stop and free everything; NodeStopError if libdqlite refuses."""
+    def stop(self, *, exits: bool = False) -> None:
+        """Stop and free everything; NodeStopError if libdqlite refuses.
+
+        Where the process `exits` next the engine's memory is left to that: 1.18.7 aborts in freeing
+        it if a client was lost in the wrong moment (`db->leaders == 0`).
+        """
         if self._gate is not None:
             self._gate.stop_listening()
         if self._handle is not None:
             self._stop_engine(self._handle)
+            if not exits:
+                self._handle.destroy()
             self._handle = None
         if self._gate is not None:
             self._gate.close()
@@ -104,7 +110,6 @@ class Host:
             except NodeError as error:
                 raise NodeStopError(error.message, address=self._settings.address) from error
             self._runs = False
-        handle.destroy()
 
     def _fail(self, error: NodeError, hint: str | None = None) -> NodeStartError:
         return NodeStartError(

@@ -37,13 +37,23 @@ class Member:
     `phase` is one of PHASES, `trouble` why a wait in it has not ended ("" if it goes well).
     """
 
-    def __init__(self, settings: Settings, tell: Callable[[str, str], None] = ignore) -> None:
-        """`tell` is called with phase and trouble at each change, in any thread."""
+    def __init__(
+        self,
+        settings: Settings,
+        tell: Callable[[str, str], None] = ignore,
+        *,
+        exits: bool = False,
+    ) -> None:
+        """`tell` is called with phase and trouble at each change, in any thread.
+
+        `exits` if the process does so after `stop`.
+        """
         self.phase = SERVING
         self.trouble = ""
         self._settings = settings
         self._directory = Path(settings.data_dir)
         self._tell = tell
+        self._exits = exits
         self._process = os.getpid()
         self._guard = threading.RLock()
         self._ending = threading.Event()
@@ -117,7 +127,7 @@ class Member:
 
     def _release(self) -> None:
         if self._host is not None:
-            self._host.stop()
+            self._host.stop(exits=self._exits)
             self._host = None
         if self._lock is not None:
             self._lock.release()
