@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from dqlite_dbapi._sockets import leave_to_parent, tune, unreachable
-from dqlite_dbapi._transport import Wire, lost
+from dqlite_dbapi._transport import Answer, Wire, lost
 from dqlite_dbapi.errors import ConnectionLost, Error, Interrupted, Timeout
 from dqlite_dbapi.options import split_address
 from dqlite_dbapi.protocol.effects import (
@@ -50,7 +50,7 @@ class AsyncIO:
         self._tls = tls
         self._keepalive = keepalive
         self._user_timeout = user_timeout
-        self._waiting: asyncio.Future[Any] | None = None
+        self._waiting: asyncio.Future[Any] | Answer | None = None
         self._is_cancelled = False
         self._deadline: float | None = None  # of the exchange that is under way
         self._timer: asyncio.TimerHandle | None = None
@@ -130,7 +130,7 @@ class AsyncIO:
                 wire.send(message)
                 if wire.writable is not None:
                     await self._bounded(wire.writable)
-            elif wire.quickack is not None:
+            elif wire.quickack is not None and wire.lost is None:  # else it has no socket
                 wire.quickack()
             answer = wire.receive()  # as _bounded, but for the price of another coroutine
             self._expect(answer)
@@ -160,7 +160,7 @@ class AsyncIO:
         finally:
             self._waiting = self._deadline = None
 
-    def _expect(self, future: asyncio.Future[Any]) -> None:
+    def _expect(self, future: asyncio.Future[Any] | Answer) -> None:
         """Have `future` fail when the exchange takes too long, or is cancelled."""
         if future.done():
             return

@@ -18,7 +18,6 @@ from dqlite_dbapi.errors import (
     IntegrityError,
     NotSupportedError,
     ProgrammingError,
-    ProtocolViolation,
     Timeout,
 )
 from dqlite_dbapi.options import CONSISTENCIES, LEGACY_TRANSACTION_CONTROL, Options
@@ -30,12 +29,12 @@ from dqlite_dbapi.protocol.statements import lookup
 from dqlite_dbapi.protocol.transaction import TransactionState, implied_by, outcome
 from dqlite_dbapi.sql import Kind, Statement, split
 from dqlite_dbapi.types import Adapter, Adapters, Converter, Converters
-from dqlite_dbapi.wire.constants import MAX_NARROW_PARAMS, Request, Response
+from dqlite_dbapi.wire.constants import MAX_NARROW_PARAMS, Request
 from dqlite_dbapi.wire.requests import encode_sql
 from dqlite_dbapi.wire.responses import decode_result
 
 _log = logging.getLogger("dqlite_dbapi.statements")
-_EXEC, _QUERY, _RESULT = int(Request.EXEC_SQL), int(Request.QUERY_SQL), int(Response.RESULT)
+_EXEC, _QUERY = int(Request.EXEC_SQL), int(Request.QUERY_SQL)
 _COMMIT, _ROLLBACK = lookup("COMMIT"), lookup("ROLLBACK")
 _BEGIN_BY_MODE = {mode: lookup(f"BEGIN {mode}") for mode in ("deferred", "immediate", "exclusive")}
 _PROBE = lookup("BEGIN")
@@ -258,8 +257,6 @@ class BaseConnection(ErrorAttributes, Link):
             return (yield from self._received(statement, (yield from session.query(message))))
         message = encode_sql(_EXEC, statement.encoded, params, schema, self._adapters)
         frame = yield from session.call(message)
-        if frame.kind != _RESULT:
-            raise ProtocolViolation(f"EXEC was answered by a message of type {frame.kind}")
         self._succeeded(statement)
         if statement.is_guarded or statement.kind is Kind.SCHEMA:
             self._keep(statement)

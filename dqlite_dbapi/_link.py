@@ -14,7 +14,7 @@ from dqlite_dbapi._results import RowBuffer
 from dqlite_dbapi.errors import ConnectionClosed, DataError, Error, Interrupted
 from dqlite_dbapi.nodestore import shared_store
 from dqlite_dbapi.options import Event, Options, split_address
-from dqlite_dbapi.protocol.effects import Flow
+from dqlite_dbapi.protocol.effects import Flow, Limit
 from dqlite_dbapi.protocol.flavour import Flavour
 from dqlite_dbapi.protocol.guard import check_name
 from dqlite_dbapi.protocol.leader import LeaderSearch
@@ -55,6 +55,7 @@ _REGROW = ("CREATE TABLE dqlite_pad AS SELECT zeroblob(4300000) AS a", "DROP TAB
 #: Parts of an unwanted result that are read before a connection is dropped instead: many where
 #: the member would keep the request's read lock for ever (hazard H24).
 _DISCARD_PARTS, _DISCARD_PARTS_UNCLEAN = 32, 8192
+_LEAVING = 2.0  # seconds that close() reads on there
 
 
 class ServerInfo(NamedTuple):
@@ -261,9 +262,10 @@ class Link:
         self._streaming = None
         session = self._session
         most = _DISCARD_PARTS if session.flavour.clean_drop else _DISCARD_PARTS_UNCLEAN
-        parts = 0
+        parts, give_up = 0, time.monotonic() + self._timeout
         while session.is_unfinished:
-            if parts >= most and not self._transaction.is_open:
+            is_enough = parts >= most or time.monotonic() > give_up
+            if is_enough and not self._transaction.is_open:
                 session.drop()
                 return
             parts += 1
@@ -275,6 +277,24 @@ class Link:
                 if error.is_disconnect:
                     session.drop()
                     self._transaction.lost()
+
+    @property
+    def _is_half_read(self) -> bool:
+        """True where closing the socket now would harm the member: see `_leave`."""
+        session = self._session
+        is_coming = self._streaming is not None and session.state is State.BUSY
+        return is_coming and not session.flavour.clean_drop
+
+    def _leave(self) -> Flow[None]:
+        """Before closing: take what is still coming of a result, for a moment at most.
+
+        A member of 1.18.7 keeps a connection that is closed between two parts, its memory and its
+        read lock, until it crashes (hazard H24).
+        """
+        yield Limit(_LEAVING)
+        give_up = time.monotonic() + _LEAVING
+        while self._session.is_unfinished and time.monotonic() < give_up:
+            yield from self._session.next_part()
 
     def _follow(self, buffer: RowBuffer) -> None:
         """Remember the result whose parts the server is sending."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, TypeVar, overload
 
@@ -131,6 +132,12 @@ class Connection(BaseConnection, Generic[R]):
 
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back. May be repeated."""
+        if self._is_half_read and self._lock.acquire(blocking=False):
+            try:
+                with suppress(errors.Error):
+                    self._io.run(self._leave())
+            finally:
+                self._lock.release()
         self._closed = True
         self._session.to(State.CLOSED)
         self._io.close()

@@ -18,6 +18,7 @@ CONSISTENCIES = ("leader", "linearizable", "stale")
 _MAX_NAME = 255
 _MAX_PORT = 65535
 _MAX_SECONDS = 1e9
+_NO_HOST = frozenset(" ,;/?#@[]\\\"'")  # in no host's name; a list in one text is several
 
 
 class Event(NamedTuple):
@@ -178,6 +179,7 @@ def split_address(text: str) -> tuple[str, int]:
         host, _, port = text.partition(":")
         valid = True
     port = port or str(DEFAULT_PORT)
+    valid = valid and _NO_HOST.isdisjoint(host) and host.isprintable()
     if not (
         valid and host and port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _MAX_PORT
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Generator, Iterable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, TypeVar, overload
 
@@ -127,7 +128,13 @@ class AsyncConnection(BaseConnection, Generic[R]):
 
     async def close(self) -> None:
         """Close the connection; an open transaction is rolled back. May be repeated."""
-        self.terminate()
+        try:
+            if self._is_half_read and not self._lock.locked():
+                async with self._lock:
+                    with suppress(errors.Error):
+                        await self._io.run(self._leave())
+        finally:
+            self.terminate()
 
     def terminate(self) -> None:
         """Same as `close`, for where nothing can be awaited, such as a cancelled task."""

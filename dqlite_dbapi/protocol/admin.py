@@ -13,7 +13,6 @@ from dqlite_dbapi.errors import (
     NotLeader,
     NotSupportedError,
     OperationalError,
-    ProtocolViolation,
 )
 from dqlite_dbapi.protocol.effects import Flow, Sleep
 from dqlite_dbapi.protocol.session import Session
@@ -30,10 +29,16 @@ _PAUSE = 0.1
 
 def ask(session: Session, kind: Request, *values: Any) -> Flow[Any]:
     """Send one request and decode its answer; FAILURE is raised as its exception."""
-    frame = yield from session.call(encode(kind, *values))
-    if frame.kind == Response.ROWS:
-        raise ProtocolViolation(f"{kind.name} was answered by rows", address=session.address)
-    return decode(frame)
+    return decode((yield from session.call(encode(kind, *values), _ANSWERS[kind])))
+
+
+_ANSWERS = {
+    **dict.fromkeys(Request, Response.EMPTY),
+    Request.LEADER: Response.SERVER,
+    Request.CLUSTER: Response.SERVERS,
+    Request.DUMP: Response.FILES,
+    Request.DESCRIBE: Response.METADATA,
+}
 
 
 def leader(session: Session) -> Flow[Server]:
@@ -124,9 +129,9 @@ def remove(session: Session, member_id: int) -> Flow[None]:
 def transfer(session: Session, member_id: int) -> Flow[None]:
     """Hand leadership to a voter, 0 for any other one; nothing to do when it leads.
 
-    A voter that is named is asked twice. A follower of 1.18 misses the call of a leader of 1.11 that
-    comes while it writes an entry, half of the time under load; writes rest until that is noticed,
-    so that it hears the next call.
+    A voter that is named is asked twice. A follower of 1.18 misses the call of a leader of 1.11
+    that comes while it writes an entry, half of the time under load; writes rest until that is
+    noticed, so that it hears the next call.
     """
     if not member_id:
         yield from _change(session, Request.TRANSFER, 0)

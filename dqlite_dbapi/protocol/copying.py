@@ -33,6 +33,7 @@ _HANDICAP_ALONE = 0.5
 _GREETING = 2.0
 _FILES = 2
 _LONGEST_NAME = 4096
+_LONGEST_FAILURE = 1 << 16
 
 
 class Sink(Protocol):
@@ -162,7 +163,7 @@ class _Download:
         size = words << 3
         self._total = size + HEADER.size
         self._tell()
-        if kind == Response.FAILURE:
+        if kind == Response.FAILURE and size <= _LONGEST_FAILURE:
             failure = responses.decode_failure((yield from self._exactly(size)))
             session.to(State.READY)
             if failure.code == admin.NOT_FOUND:
@@ -175,6 +176,9 @@ class _Download:
         for index in range(count):
             yield from self._skip_name()
             sizes.append((yield from self._word()))
+            if sizes[-1] > size:
+                reason = f"a file of {sizes[-1]} bytes exceeds its message"
+                raise ProtocolViolation(reason, address=session.address)
             self._fetch.sink.begin(index)
             yield from self._pour(sizes[-1])
         session.to(State.READY)

@@ -6,11 +6,11 @@ gave it, and finalized there once.
 
 from __future__ import annotations
 
-from dqlite_dbapi.errors import Error, ProtocolViolation
+from dqlite_dbapi.errors import Error
 from dqlite_dbapi.protocol.effects import Flow
 from dqlite_dbapi.protocol.session import Session, State
 from dqlite_dbapi.wire import responses
-from dqlite_dbapi.wire.constants import Request
+from dqlite_dbapi.wire.constants import Request, Response
 from dqlite_dbapi.wire.requests import encode, encode_sql
 from dqlite_dbapi.wire.values import U32
 
@@ -35,15 +35,13 @@ class Prepared:
             return
         yield from self.end(session)
         try:
-            frame = yield from session.call(encode_sql(_PREPARE, text, ()))
+            message = encode_sql(_PREPARE, text, ())
+            answer = responses.decode((yield from session.call(message, Response.STMT)))
         except Error as error:
             if error.is_disconnect:
                 raise
             self._is_refused = True
             return
-        answer = responses.decode(frame)
-        if not isinstance(answer, responses.PreparedStatement):
-            raise ProtocolViolation("PREPARE was not answered by STMT", address=session.address)
         self._session, self._id, self._text = session, answer.id, text
 
     def head(self, session: Session, text: bytes) -> bytes | None:
@@ -56,4 +54,4 @@ class Prepared:
         """Give the statement back, if `session` is the one that has it; errors as `begin`."""
         held, self._session = self._session, None
         if held is session and session.state is State.READY:
-            yield from session.call(encode(Request.FINALIZE, 0, self._id))
+            yield from session.call(encode(Request.FINALIZE, 0, self._id), Response.EMPTY)

@@ -28,6 +28,7 @@ from dqlite_dbapi.wire.frames import Frame, FrameBuffer
 from dqlite_dbapi.wire.requests import HANDSHAKE, encode
 
 _FAILURE, _ROWS = int(Response.FAILURE), int(Response.ROWS)
+_DONE = (int(Response.RESULT), _FAILURE)
 _PART_MARKER = ROWS_PART.to_bytes(8, "little")
 _NOT_AUTHORIZED = 23
 
@@ -130,19 +131,25 @@ class Session:
                     )
         return frame
 
-    def call(self, message: bytes) -> Flow[Frame]:
-        """Exchange one request for its one answer; FAILURE is raised as its exception."""
+    def call(self, message: bytes, expected: int = int(Response.RESULT)) -> Flow[Frame]:
+        """Exchange one request for its one answer; FAILURE is raised as its exception.
+
+        `ProtocolViolation` for an answer of another type than `expected`.
+        """
         if self.state is not State.READY:
             raise ConnectionLost(f"the session is {self.state.value}", address=self.address)
         self.state = State.BUSY
         frame = yield from self._frame(message)
-        self.state = State.READY
         if frame.kind == _FAILURE:
+            self.state = State.READY
             raise from_failure(*responses.decode_failure(frame.body), self.address)
+        if frame.kind != expected:
+            raise self._unexpected(frame)
+        self.state = State.READY
         return frame
 
     def burst(self, messages: bytes, count: int) -> Flow[list[Frame]]:
-        """Send several requests at once and read the one answer of each, failures included.
+        """Send several EXECs at once and read the one answer of each, failures included.
 
         The server takes the next request when the answer before it is written, so the answers
         must fit the socket's buffers while the requests are being sent: some hundreds.
@@ -155,6 +162,9 @@ class Session:
         while len(frames) < count:
             frame = take()
             frames.append((yield from self._frame(b"")) if frame is None else frame)
+        for frame in frames:
+            if frame.kind not in _DONE:
+                raise self._unexpected(frame)
         self.state = State.READY
         return frames
 
@@ -181,9 +191,7 @@ class Session:
             self.state = State.READY
             raise from_failure(*responses.decode_failure(frame.body), self.address)
         if frame.kind != _ROWS:
-            raise ProtocolViolation(
-                f"a query was answered by a message of type {frame.kind}", address=self.address
-            )
+            raise self._unexpected(frame)
         body = frame.body
         header = self._header  # names are repeated in every part
         if message or not (header and body.startswith(header)):
@@ -218,40 +226,58 @@ class Session:
         Answers are read for LEADER, the flavour probe, CLUSTER, OPEN, a leader-only probe, the
         row that grows the server's buffer (hazard H13) and each EXEC_SQL message in `setup`.
         Raises `NotLeader` when the member does not lead; `leader` tells who might ("" if unknown).
+        All of it may take as long as one message does later.
         """
         self.to(State.OPENING)
+        give_up = self._clock() + self.patience
         flight = [HANDSHAKE, _LEADER, _LEADER_1, _CLUSTER]
         if database is not None:
             flight += [encode(Request.OPEN, database, 0, ""), *_PROBES, *setup]
-        greeting = yield from self._frame(b"".join(flight))
+        greeting = yield from self._in_time(give_up, b"".join(flight))
+        if greeting.kind != Response.SERVER:
+            raise self._unexpected(greeting)
         self.leader = responses.decode(greeting).address
-        probe = yield from self._frame(b"")
-        listing = responses.decode((yield from self._frame(b"")))
+        probe = yield from self._in_time(give_up)
+        listing = responses.decode((yield from self._in_time(give_up)))
         if isinstance(listing, responses.Servers):
             self.members = listing.members
         if database is not None:
-            yield from self._open_answers(probe.kind == _FAILURE, len(setup))
+            yield from self._open_answers(give_up, probe.kind == _FAILURE, len(setup))
         self.to(State.READY)
 
-    def _open_answers(self, knows_schemas: bool, setup: int) -> Flow[None]:
-        yield from self._settled()
-        code = yield from self._settled(_NOT_AUTHORIZED)
+    def _open_answers(self, give_up: float, knows_schemas: bool, setup: int) -> Flow[None]:
+        yield from self._settled(give_up, Response.DB)
+        code = yield from self._settled(give_up, Response.ROWS, accepted=_NOT_AUTHORIZED)
         self.flavour = Flavour.probed(
             knows_schemas=knows_schemas, denies_pragmas=code == _NOT_AUTHORIZED
         )
-        for _ in range(len(_PROBES) - 1 + setup):
-            yield from self._settled()
+        yield from self._settled(give_up, Response.ROWS)
+        for _ in range(setup + 1):
+            yield from self._settled(give_up, Response.RESULT)
 
-    def _settled(self, accepted: int = -1) -> Flow[int]:
+    def _in_time(self, give_up: float, message: bytes = b"") -> Flow[Frame]:
+        """As `_frame`, while there is time to open."""
+        frame = yield from self._frame(message)
+        if self._clock() > give_up:
+            raise Timeout(f"opening took longer than {self.patience} s", address=self.address)
+        return frame
+
+    def _unexpected(self, frame: Frame) -> ProtocolViolation:
+        reason = f"a request was answered by a message of the wrong type {frame.kind}"
+        return ProtocolViolation(reason, address=self.address)
+
+    def _settled(self, give_up: float, kind: Response, accepted: int = -1) -> Flow[int]:
         """Read one answer while opening; returns the accepted failure's code, else 0."""
-        frame = yield from self._frame(b"")
-        while frame.kind == _ROWS:
+        frame = yield from self._in_time(give_up)
+        while frame.kind == _ROWS == kind:
             names, offset = rows.decode_header(frame.body)
             if not rows.decode_rows(frame.body, offset, len(names), []):
                 break
-            frame = yield from self._frame(b"")
-        if frame.kind != _FAILURE:
+            frame = yield from self._in_time(give_up)
+        if frame.kind == kind:
             return 0
+        if frame.kind != _FAILURE:
+            raise self._unexpected(frame)
         failure = responses.decode_failure(frame.body)
         if failure.code == accepted:
             return failure.code

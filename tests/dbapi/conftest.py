@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -11,6 +13,7 @@ import dqlite_dbapi
 import dqlite_dbapi.aio
 from tests.support.runners import Aio, Sync
 from tests.support.swallow import SwallowingProxy
+from tests.support.tlsproxy import Authority
 from tests.support.twins import LoopThread
 
 
@@ -74,6 +77,27 @@ def connect(driver_connect, single, database):
             return connection
 
         yield open_one
+
+
+class Transport(NamedTuple):
+    """How a scripted peer is reached: its TLS context or None, and the driver's options."""
+
+    context: ssl.SSLContext | None
+    options: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def trusted(tmp_path_factory):
+    """A peer's TLS context for loopback, and the options that trust it."""
+    authority = Authority()
+    ca = authority.write(tmp_path_factory.mktemp("trusted"))
+    return Transport(authority.server("127.0.0.1"), {"tls_ca": ca})
+
+
+@pytest.fixture(params=["plain", "tls"])
+def transport(request, trusted):
+    """Plain sockets, and TLS."""
+    return trusted if request.param == "tls" else Transport(None, {})
 
 
 @pytest.fixture

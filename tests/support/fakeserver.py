@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 
 Script = Callable[[socket.socket], None]
 
 
 class FakeServer:
-    """Runs `script` on each connection it accepts, a thread each; closes it afterwards."""
+    """Runs `script` on each connection it accepts, a thread each; closes it afterwards.
 
-    def __init__(self, script: Script) -> None:
+    With `context` the script is given a TLS socket, once the handshake is done.
+    """
+
+    def __init__(self, script: Script, context: ssl.SSLContext | None = None) -> None:
         self._script = script
+        self._tls = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._connections: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -60,8 +66,12 @@ class FakeServer:
             self._start(lambda connection=connection: self._serve(connection))  # type: ignore[misc]
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection:
+        with ExitStack() as stack:
+            stack.enter_context(connection)
             try:
+                if self._tls is not None:
+                    connection = self._tls.wrap_socket(connection.dup(), server_side=True)
+                    stack.enter_context(connection)
                 self._script(connection)
             except OSError:
                 return
