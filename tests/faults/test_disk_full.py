@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 
 import pytest
 
 from dqlite_dbapi import Client
 from dqlite_node import LocalCluster
 from dqlite_node.member import NO_SPACE, SERVING
-from dqlite_node.space import MIB, look
+from dqlite_node.space import MIB
 from tests.faults.ledger import Ledger
 from tests.faults.replicas import replicas_agree
+from tests.support.disks import Disks
 
-SIZE = 256 * MIB
 WRITERS = 8
 BULK = 20_000
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
@@ -31,43 +30,10 @@ NOTICED = 10.0  #: seconds in which a member must have left, or be back
 FULL = 3.0  #: seconds for which it goes on like that
 
 
-@contextmanager
-def tmpfs(path, size):
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", path], check=True)
-
-
-class Disks:
-    """One for each member, by number."""
-
-    def __init__(self, folder, count, stack):
-        self.folders = [folder / f"member{number}" for number in range(1, count + 1)]
-        for each in self.folders:
-            stack.enter_context(tmpfs(each, SIZE))
-
-    def fill(self, number, left):
-        """Take all room but `left` bytes, at once, even if the engine takes some meanwhile."""
-        with self._ballast(number).open("wb") as ballast:
-            while (room := look(self.folders[number], 0).free) > left:
-                with suppress(OSError):
-                    start = ballast.seek(0, os.SEEK_END)
-                    os.posix_fallocate(ballast.fileno(), start, room - left)
-
-    def free(self, number):
-        self._ballast(number).unlink()
-
-    def _ballast(self, number):
-        return self.folders[number] / "ballast"
-
-
 @pytest.fixture
 def disks(tmp_path):
     with ExitStack() as stack:
-        yield Disks(tmp_path, 3, stack)
+        yield Disks([tmp_path / f"member{number}" for number in (1, 2, 3)], stack)
 
 
 def wait_for(status, members):
@@ -118,7 +84,7 @@ def test_full_disks_under_writers(engine, disks, tmp_path, database, capsys, vic
         finally:
             ledger.join()
         lost, doubled = ledger.verdict()
-        agree = replicas_agree(cluster, database)
+        agree = replicas_agree(cluster.addresses, database)
         with Client(cluster.addresses) as client:
             health = client.health(2.0)
         crashes = [str(member.crash) for member in cluster.members if member.crash]

@@ -96,7 +96,7 @@ def check(capsys, database):
     def run_and_check(title, cluster, driver, engines):
         ledger, names, moments = run(cluster, database, driver, engines)
         lost, doubled = ledger.verdict()
-        agree = replicas_agree(cluster, database)
+        agree = replicas_agree(cluster.addresses, database)
         gaps = ledger.gaps(moments)
         with capsys.disabled():
             print(

@@ -41,6 +41,10 @@ class Network:
         """Address of a member's host, for peers and clients alike."""
         return f"10.77.0.{number}"
 
+    def clients(self, number: int) -> str:
+        """Address that clients have for a member."""
+        return f"10.77.{number}.1"
+
     def launcher(self, number: int) -> list[str]:
         """Words before a command that is to run in a member's namespace."""
         return ["ip", "netns", "exec", self._name(number)]
@@ -95,7 +99,7 @@ class Network:
             self._join(f"p{number}", "peers", f"{self.host(number)}/24", member)
             self._join(f"c{number}", "clients", f"10.77.{number}.2/24", member)
             self.heal(number)
-            _ip("-n", hub, "address", "add", f"10.77.{number}.1/24", "dev", f"c{number}")
+            _ip("-n", hub, "address", "add", f"{self.clients(number)}/24", "dev", f"c{number}")
             _ip("-n", hub, "route", "add", self.host(number), "via", f"10.77.{number}.2")
 
     def _join(self, here: str, there: str, address: str, member: str) -> None:
