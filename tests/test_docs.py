@@ -17,6 +17,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *ROOT.glob(
 BLOCK = re.compile(
     r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?", re.M | re.S
 )
+#: What members say about their engine and each other stays out of what a block prints.
+QUIET = "import logging; logging.getLogger('dqlite_node').addHandler(logging.NullHandler())\n"
 LINK = re.compile(r"\]\((?!\w+:)([^)#]+)")
 
 
@@ -40,7 +42,7 @@ def test_a_block_runs_as_printed(block: Block, cluster: LocalCluster) -> None:
     shown = {str(port): address for port, address in enumerate(cluster.addresses, start=9001)}
     code = re.sub(r"127\.0\.0\.1:(\d+)", lambda found: shown[found[1]], block.code)
     strict = ["-W", "error", "-W", "ignore::ResourceWarning"]  # so short a program may just end
-    command = [sys.executable, *strict, "-c", code]
+    command = [sys.executable, *strict, "-c", QUIET + code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert block.output is None or done.stdout == block.output

@@ -10,8 +10,10 @@ import dqlite_dbapi
 from dqlite_dbapi.cli.outcome import Commands
 
 #: Each is the name of a module here and of the command in it.
-COMMANDS = ("shell", "sql", "cluster", "dump", "restore", "load", "doctor", "bench")
-_MODULES = dict.fromkeys(("dump", "restore", "load"), "copies")
+COMMANDS = (
+    *("shell", "sql", "cluster", "serve-status", "dump", "restore", "load", "doctor", "bench"),
+)
+_MODULES = dict.fromkeys(("dump", "restore", "load"), "copies") | {"serve-status": "serve"}
 
 
 class LazyCommands(Commands):
@@ -26,7 +28,7 @@ class LazyCommands(Commands):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"dqlite_dbapi.cli.{_MODULES.get(cmd_name, cmd_name)}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
 

@@ -86,14 +86,14 @@ def draw(health: Health) -> RenderableType:
     return Group(table, verdict, *(Text(f"- {warning}") for warning in health.warnings))
 
 
-def _told(change: Change) -> Text:
+def told(change: Change) -> str:
+    """What has changed, in a few words."""
     moved = f"{change.before or 'none'} -> {change.after or 'none'}"
     if change.kind == "leader_changed":
-        what = f"leader {moved}"
-    else:
-        what = f"{change.kind} {change.address}"
-        what += f" {moved}" if change.kind == "role_changed" else ""
-    return Text(f"{time.strftime('%H:%M:%S')} {what}", style="dim")
+        return f"leader {moved}"
+    return f"{change.kind} {change.address}" + (
+        f" {moved}" if change.kind == "role_changed" else ""
+    )
 
 
 class Screen:
@@ -110,7 +110,9 @@ class Screen:
     def show(self, health: Health) -> None:
         """Show the state, and what has changed since the last time."""
         if self._before is not None:
-            self._events += [_told(change) for change in changes(self._before, health)]
+            now = time.strftime("%H:%M:%S")
+            found = changes(self._before, health)
+            self._events += [Text(f"{now} {told(change)}", style="dim") for change in found]
         self._before = health
         if self._as_lines:
             click.echo(json.dumps(as_json(health)))
