@@ -180,9 +180,8 @@ def split_address(text: str) -> tuple[str, int]:
         valid = True
     port = port or str(DEFAULT_PORT)
     valid = valid and _NO_HOST.isdisjoint(host) and host.isprintable()
-    if not (
-        valid and host and port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _MAX_PORT
-    ):
+    is_number = port.isascii() and port.isdigit() and len(port) <= len(str(_MAX_PORT))
+    if not (valid and host and is_number and 0 < int(port) <= _MAX_PORT):
         raise InterfaceError(
             f"{text!r} is not an address",
             hint="write host:port, [IPv6]:port or @name for an abstract Unix socket",

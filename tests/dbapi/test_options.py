@@ -79,7 +79,7 @@ def test_an_unknown_option_names_the_nearest_one():
 
 
 @pytest.mark.parametrize(
-    "address", ["h:x", "h:0", "h:70000", ":9001", "[::1", "[::1]x", "h:9999999999999"]
+    "address", ["h:x", "h:0", "h:70000", ":9001", "[::1", "[::1]x", "h:9999999999999", "h:09001000"]
 )
 def test_bad_addresses(address):
     with pytest.raises(InterfaceError):
