@@ -9,7 +9,7 @@ import itertools
 import socket
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -23,6 +23,7 @@ MISHAPS, MOST = 16, 200  #: COMMITs that are spoilt in a trial, at least and at 
 FEW = 4  #: of those have to be settled
 PACE = 0.05  #: seconds between two of them
 FROZEN, ALONE = 2.5, 0.5  #: seconds that a leader is frozen, and then goes on without peers
+TRIALS = 5
 READING = ("set", "bank", "register")  #: workloads whose reads are linearizable
 
 
@@ -93,8 +94,8 @@ class Door(SwallowingProxy):
         self.is_cut = False
 
 
-@pytest.fixture
-def house(engine):
+@contextmanager
+def behind_doors(engine):
     """Three members, the doors by which peers know them, and the addresses where clients do."""
     with ExitStack() as stack:
         cluster = LocalCluster(3, launcher=engine.launcher)
@@ -145,11 +146,14 @@ class Reusing(Client):
 
 
 @pytest.fixture
-def depose(house, database):
+def depose(engine, database):
     """Freeze a leader until there is another, and let it go on by itself; the verdicts."""
-    cluster, doors, addresses = house
 
     def run(consistency):
+        with behind_doors(engine) as house:
+            return trial(consistency, *house)
+
+    def trial(consistency, cluster, doors, addresses):
         gate = Gate(len(READING) * CLIENTS, consistency)
         workloads = []
         for name in READING:
@@ -182,5 +186,10 @@ def test_a_deposed_leader_is_asked_to_confirm(depose):
 
 
 def test_a_client_that_believes_a_deposed_leader_is_found(depose):
-    for name, verdict in depose("leader").items():
-        assert verdict.anomalies, (name, verdict)
+    """The leader may notice before it answers, so there is another trial then."""
+    found = set()
+    for _ in range(TRIALS):
+        found |= {name for name, verdict in depose("leader").items() if verdict.anomalies}
+        if found == set(READING):
+            return
+    pytest.fail(f"only {found} of {READING} found the client in {TRIALS} trials")
