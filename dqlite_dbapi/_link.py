@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import re
 import time
@@ -261,13 +262,19 @@ class Link:
             buffer.more = False
         self._streaming = None
         session = self._session
+        if self._transaction.is_open:
+            yield from self._read_on(math.inf, math.inf)
+            return
         most = _DISCARD_PARTS if session.flavour.clean_drop else _DISCARD_PARTS_UNCLEAN
-        parts, give_up = 0, time.monotonic() + self._timeout
-        while session.is_unfinished:
-            is_enough = parts >= most or time.monotonic() > give_up
-            if is_enough and not self._transaction.is_open:
-                session.drop()
-                return
+        yield from self._read_on(most, self._timeout)
+        if session.is_unfinished:
+            session.drop()
+
+    def _read_on(self, most: float, seconds: float) -> Flow[None]:
+        """Take parts of a result that nobody wants, so many and for so long at most."""
+        session = self._session
+        parts, give_up = 0, time.monotonic() + seconds
+        while session.is_unfinished and parts < most and time.monotonic() <= give_up:
             parts += 1
             try:
                 yield from session.next_part()
@@ -292,9 +299,7 @@ class Link:
         read lock, until it crashes (hazard H24).
         """
         yield Limit(_LEAVING)
-        give_up = time.monotonic() + _LEAVING
-        while self._session.is_unfinished and time.monotonic() < give_up:
-            yield from self._session.next_part()
+        yield from self._read_on(math.inf, _LEAVING)
 
     def _follow(self, buffer: RowBuffer) -> None:
         """Remember the result whose parts the server is sending."""
