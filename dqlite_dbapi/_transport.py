@@ -36,7 +36,7 @@ class Answer:
         self._context: Context | None = None
 
     def __await__(self) -> Generator[Any, None, bytes]:
-        if self._chunk is None and self._error is None:
+        if not self.done():
             self._asyncio_future_blocking = True
             yield self
         return self.result()
@@ -62,15 +62,6 @@ class Answer:
     ) -> None:
         """Keep how the one task that waits is resumed (asyncio)."""
         self._wake, self._context = callback, context
-        if self.done():
-            self._wake_soon()
-
-    def remove_done_callback(self, callback: Callable[[Any], object]) -> int:
-        """Forget that (asyncio)."""
-        count = int(self._wake == callback)
-        if count:
-            self._wake = None
-        return count
 
     def cancel(self, msg: object = None) -> bool:
         """Have the task that waits see a cancellation (asyncio)."""
