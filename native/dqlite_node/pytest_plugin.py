@@ -5,7 +5,7 @@ pytest loads this module in every session, so it imports nothing else before tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,9 +63,14 @@ def dqlite_url(dqlite_cluster: LocalCluster) -> str:
     """URL of a new, empty database, for the driver's `connect` and for SQLAlchemy alike."""
     import uuid
 
-    first, *others = dqlite_cluster.addresses
+    return url_of(dqlite_cluster.addresses, f"test_{uuid.uuid4().hex}")
+
+
+def url_of(addresses: Sequence[str], database: str, scheme: str = "dqlite") -> str:
+    """The documented form of URL: one host, the others as query items."""
+    first, *others = addresses
     hosts = "&".join(f"host={address}" for address in others)
-    return f"dqlite://{first}/test_{uuid.uuid4().hex}?{hosts}".rstrip("?")
+    return f"{scheme}://{first}/{database}?{hosts}".rstrip("?")
 
 
 @pytest.fixture

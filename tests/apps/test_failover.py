@@ -13,6 +13,7 @@ import pytest
 
 import dqlite_dbapi
 from dqlite_node import LocalCluster
+from dqlite_node.pytest_plugin import url_of
 from tests.support.components import need
 
 CLIENTS = 6
@@ -32,9 +33,7 @@ def client(request, members, database):
     need("fastapi", "'fastapi>=0.162'")
     testing = importlib.import_module("fastapi.testclient")
     orders = importlib.import_module("tests.apps.programs.orders")
-    first, *others = members.addresses
-    hosts = "&".join(f"host={address}" for address in others)
-    app = orders.create_app(f"{request.param}://{first}/{database}?{hosts}")
+    app = orders.create_app(url_of(members.addresses, database, request.param))
     with testing.TestClient(app) as client:
         yield client
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import dqlite_dbapi
 from dqlite_dbapi import Error
 from dqlite_dbapi.aio import AsyncConnectionPool, connect
+from dqlite_node.pytest_plugin import url_of
 from tests.soak.figures import Meter
 
 DATABASE = "soak"
@@ -59,9 +60,8 @@ class Load:
         self._pool = dqlite_dbapi.ConnectionPool(
             addresses, DATABASE, min_size=1, max_size=5, max_lifetime=20.0
         )
-        url = f"dqlite://{addresses[0]}/{DATABASE}"
-        hosts = "&".join(f"host={address}" for address in addresses[1:])
-        self._engine = create_engine(f"{url}?{hosts}", pool_size=2, max_overflow=1)
+        url = url_of(addresses, DATABASE)
+        self._engine = create_engine(url, pool_size=2, max_overflow=1)
         jobs = [self._pooled] * 6 + [self._fresh, self._orm, self._orm, self._clients, self._loop]
         self._threads = [threading.Thread(target=job) for job in jobs]
 

@@ -10,6 +10,8 @@ from _pytest.runner import runtestprotocol
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util.concurrency import greenlet_spawn
 
+from dqlite_node.pytest_plugin import url_of
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item, nextitem):
@@ -35,8 +37,7 @@ def url_for(database):
     """Make the documented form of URL: one host, the others as query items."""
 
     def make(addresses, scheme="dqlite"):
-        first, *others = addresses
-        return f"{scheme}://{first}/{database}?" + "&".join(f"host={other}" for other in others)
+        return url_of(addresses, database, scheme)
 
     return make
 

@@ -15,7 +15,7 @@ from tests.faults.matrix.checkers import Findings
 from tests.faults.matrix.checkers.sets import check_sets
 from tests.faults.matrix.history import FAIL, OK, UNKNOWN, Operation
 from tests.faults.matrix.workloads.base import GRACE, REST, Workload
-from tests.faults.matrix.workloads.clients import OPTIONS, PATIENCE
+from tests.faults.matrix.workloads.clients import PATIENCE
 
 INSERT = "INSERT INTO elements VALUES (?, ?)"
 CANCELLED = 0.5  #: share of calls that are cancelled, if they last long enough
@@ -88,9 +88,8 @@ class CancelWorkload(Workload):
         while not self.stopped.is_set():
             try:
                 if connection is None:
-                    options = {**OPTIONS, **self.target.options, "autocommit": True}
                     target = (self.target.addresses, self.target.database)
-                    connection = await aio.connect(*target, **options)
+                    connection = await aio.connect(*target, autocommit=True, **self.target.patient)
                 seconds = await self._one(process, connection, chance, typical)
                 typical += (min(seconds, 1.0) - typical) / 10
                 await self._ask(process, connection)

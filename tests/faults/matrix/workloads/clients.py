@@ -21,9 +21,14 @@ class Target(NamedTuple):
     database: str
     options: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
+    @property
+    def patient(self) -> dict[str, Any]:
+        """`options`, with the limits of time of all clients."""
+        return {**OPTIONS, **self.options}
+
     def connect(self, **options: Any) -> Connection[Any]:
         """Open an autocommit connection; `options` win."""
-        chosen = {**OPTIONS, **self.options, "autocommit": True, **options}
+        chosen = {**self.patient, "autocommit": True, **options}
         return connect(self.addresses, self.database, **chosen)
 
 

@@ -17,11 +17,12 @@ from sqlalchemy.orm import (
     sessionmaker,
 )
 
+from dqlite_node.pytest_plugin import url_of
 from sqlalchemy_dqlite import run_transaction
 from tests.faults.matrix.checkers import Findings
 from tests.faults.matrix.checkers.orders import STOCK, check_orders
 from tests.faults.matrix.workloads.base import Workload
-from tests.faults.matrix.workloads.clients import OPTIONS, PATIENCE, Target
+from tests.faults.matrix.workloads.clients import PATIENCE, Target
 
 T = TypeVar("T")
 ITEMS = 4
@@ -81,11 +82,8 @@ class SessionsWorkload(Workload):
 
     def __init__(self, target: Target, **options: Any) -> None:
         super().__init__(target, **options)
-        first, *others = target.addresses
-        url = f"dqlite://{first}/{target.database}?" + "&".join(f"host={each}" for each in others)
-        self._engine = sa.create_engine(
-            url, connect_args={**OPTIONS, **target.options}, pool_size=self.clients
-        )
+        url = url_of(target.addresses, target.database)
+        self._engine = sa.create_engine(url, connect_args=target.patient, pool_size=self.clients)
         self._sessions = sessionmaker(self._engine)
 
     def setup(self) -> None:
