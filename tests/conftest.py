@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from dqlite_node import LocalCluster, NodeStopError
+from dqlite_node import LocalCluster
 from tests.support import engines
 from tests.support.certificates import Certificates
 from tests.support.engines import Engine
@@ -58,32 +57,17 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return engines.named(getattr(request, "param", _chosen(request.config)[0]))
 
 
-@contextmanager
-def _started(size: int, engine: Engine) -> Iterator[LocalCluster]:
-    """Members for the session; 1.18.7 aborts on stop if a client ever left a result half read."""
-    cluster = LocalCluster(size, launcher=engine.launcher)
-    cluster.start()
-    try:
-        yield cluster
-    finally:
-        try:
-            cluster.close()
-        except NodeStopError:
-            if engine.name == engines.SYSTEM:
-                raise
-
-
 @pytest.fixture(scope="session")
 def cluster(engine: Engine) -> Iterator[LocalCluster]:
     """Three voters; a test that hurts members makes a `LocalCluster` of its own instead."""
-    with _started(3, engine) as members:
+    with LocalCluster(3, launcher=engine.launcher) as members:
         yield members
 
 
 @pytest.fixture(scope="session")
 def single(engine: Engine) -> Iterator[LocalCluster]:
     """One member that is a cluster of its own."""
-    with _started(1, engine) as member:
+    with LocalCluster(1, launcher=engine.launcher) as member:
         yield member
 
 

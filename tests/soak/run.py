@@ -16,12 +16,10 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
 from dqlite_dbapi import Client, Error
 from dqlite_node import LocalCluster
-from dqlite_node.errors import NodeError, NodeStopError
+from dqlite_node.errors import NodeError
 from tests.soak.figures import Meter, Minute, Sample, growth, sample
 from tests.soak.workload import Load, prepare
 from tests.support import engines
@@ -79,7 +77,8 @@ def soak(minutes: float, seed: int, engine: str = engines.SYSTEM) -> list[str]:
     """Run it; the sentences about what grew."""
     random.seed(seed)
     meter, found = Meter(), []
-    with _members(engine) as cluster:
+    launcher = engines.named(engine).launcher
+    with LocalCluster(3, launcher=launcher, restart=_CRASHES) as cluster:
         prepare(cluster.addresses)
         load = Load(cluster.addresses, meter)
         load.start()
@@ -102,24 +101,12 @@ def soak(minutes: float, seed: int, engine: str = engines.SYSTEM) -> list[str]:
     return growth(found)
 
 
-@contextmanager
-def _members(engine: str) -> Iterator[LocalCluster]:
-    """Three; 1.18.7 aborts when it is stopped if a client ever left a result half read (H24)."""
-    cluster = LocalCluster(3, launcher=engines.named(engine).launcher, restart=_CRASHES)
-    cluster.start()
-    try:
-        yield cluster
-    finally:
-        with suppress(NodeStopError):
-            cluster.close()
-
-
 def main() -> int:
     """1 if something grew."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
-    newest = next(name for name in ("sid", "trixie", engines.SYSTEM) if name in engines.at_hand())
+    newest = engines.newest().name
     parser.add_argument("--engine", default=newest, help=f"of the members; default: {newest}")
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.minutes:g} minutes, engine {options.engine}", flush=True)
