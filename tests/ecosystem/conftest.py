@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 import dqlite_dbapi
+from tests.support.components import need
 
 
 @pytest.fixture
@@ -26,3 +27,23 @@ def connect(single, database) -> Iterator:
 @pytest.fixture
 def connection(connect):
     return connect()
+
+
+@pytest.fixture
+def tracing():
+    """A provider of OpenTelemetry whose spans stay in memory, and the call that takes them out."""
+    install = "'dqlite-python[otel]'"
+    sdk = need("opentelemetry.sdk.trace", install)
+    export = need("opentelemetry.sdk.trace.export", install)
+    memory = need("opentelemetry.sdk.trace.export.in_memory_span_exporter", install)
+    exporter = memory.InMemorySpanExporter()
+    provider = sdk.TracerProvider()
+    provider.add_span_processor(export.SimpleSpanProcessor(exporter))
+
+    def take():
+        spans = exporter.get_finished_spans()
+        exporter.clear()
+        return spans
+
+    yield provider, take
+    provider.shutdown()

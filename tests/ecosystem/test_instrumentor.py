@@ -27,25 +27,12 @@ def instrumentor():
 
 
 @pytest.fixture
-def take(instrumentor):
+def take(instrumentor, tracing):
     """Instrument the driver; call it for the spans that have ended since."""
-    sdk = need("opentelemetry.sdk.trace", INSTALL)
-    export = need("opentelemetry.sdk.trace.export", INSTALL)
-    memory = need("opentelemetry.sdk.trace.export.in_memory_span_exporter", INSTALL)
-    exporter = memory.InMemorySpanExporter()
-    provider = sdk.TracerProvider()
-    provider.add_span_processor(export.SimpleSpanProcessor(exporter))
+    provider, taken = tracing
     instrumentor.instrument(tracer_provider=provider)
-
-    def taken():
-        spans = exporter.get_finished_spans()
-        exporter.clear()
-        return spans
-
-    taken.tracer = provider.get_tracer("tests")
     yield taken
     instrumentor.uninstrument()
-    provider.shutdown()
 
 
 def names(spans):
@@ -151,7 +138,9 @@ def test_a_lost_leader_under_asyncio(take, dqlite_cluster, database):
     assert events(take()) & FAILOVER
 
 
-def test_a_repeated_transaction_is_told_on_the_span_around_it(take, dqlite_cluster, database):
+def test_a_repeated_transaction_is_told_on_the_span_around_it(
+    take, tracing, dqlite_cluster, database
+):
     attempts = []
 
     def work(connection):
@@ -161,7 +150,7 @@ def test_a_repeated_transaction_is_told_on_the_span_around_it(take, dqlite_clust
         connection.execute("CREATE TABLE IF NOT EXISTS t (a)")
 
     connection = dqlite_dbapi.connect(dqlite_cluster.addresses, database)
-    with closing(connection), take.tracer.start_as_current_span("order"):
+    with closing(connection), tracing[0].get_tracer("tests").start_as_current_span("order"):
         dqlite_dbapi.run_transaction(connection, work)
     spans = take()
     assert len(attempts) > 1

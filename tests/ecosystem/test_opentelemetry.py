@@ -7,32 +7,12 @@ import pytest
 import dqlite_dbapi
 from tests.support.components import need
 
-INSTALL = "'opentelemetry-instrumentation-dbapi>=0.50b0' opentelemetry-sdk"
 ATTRIBUTES = {"host": "server.address", "database": "options.database"}
 
 
 @pytest.fixture
 def dbapi():
-    return need("opentelemetry.instrumentation.dbapi", INSTALL)
-
-
-@pytest.fixture
-def tracing():
-    """A provider whose spans stay in memory, and the function that takes them out."""
-    sdk = need("opentelemetry.sdk.trace", INSTALL)
-    export = need("opentelemetry.sdk.trace.export", INSTALL)
-    memory = need("opentelemetry.sdk.trace.export.in_memory_span_exporter", INSTALL)
-    exporter = memory.InMemorySpanExporter()
-    provider = sdk.TracerProvider()
-    provider.add_span_processor(export.SimpleSpanProcessor(exporter))
-
-    def take():
-        spans = exporter.get_finished_spans()
-        exporter.clear()
-        return spans
-
-    yield provider, take
-    provider.shutdown()
+    return need("opentelemetry.instrumentation.dbapi", "'dqlite-python[otel]'")
 
 
 @pytest.fixture(params=["trace_integration", "wrap_connect", "instrument_connection"])
