@@ -1,8 +1,8 @@
 """Fuzzes with atheris: `python -m tests.fuzz.run --minutes 10 [target ...]`, see `make fuzz`.
 
 Each target runs in a process of its own on a copy of the tree, whose C codec is built with the
-address and undefined sanitizers. A finding is left in build/fuzz as `TARGET-crash-...`; put it
-into tests/fuzz/seeds/TARGET to make it a test.
+address and undefined sanitizers. A finding is left in build/fuzz as `TARGET-crash-...`; put its
+bytes into tests/fuzz/seeds.py to make it a test.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+from tests.fuzz.seeds import SEEDS
+
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "fuzz"  #: inputs that reached something new, for the next time
-SEEDS = Path(__file__).resolve().parent / "seeds"
 #: Target -> the longest input, and whether it needs the C codec under the sanitizers.
 TARGETS = {
     "rows": (600, True),
@@ -73,14 +74,16 @@ def fuzz(name: str, seconds: float, folder: Path) -> bool:
     longest, is_sanitized = TARGETS[name]
     library = "_rows.sanitized.so" if is_sanitized else "_rows.plain.so"
     shutil.copy(folder / library, folder / "dqlite_dbapi" / "_rows.abi3.so")
-    corpus, seeds = KEPT / name, SEEDS / name
+    corpus, seeds = KEPT / name, folder / "seeds" / name
     corpus.mkdir(parents=True, exist_ok=True)
+    seeds.mkdir(parents=True)
+    for title, content in SEEDS.get(name, {}).items():
+        (seeds / title).write_bytes(content)
     limits = ["-timeout=20", "-rss_limit_mb=3000", "-len_control=0", "-print_final_stats=1"]
     print(f"== {name}, {seconds:.0f} s", flush=True)
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "tests.fuzz.child", name, str(corpus)),
-            *([str(seeds)] if seeds.is_dir() else []),
+            *(sys.executable, "-m", "tests.fuzz.child", name, str(corpus), str(seeds)),
             *(f"-max_total_time={seconds:.0f}", f"-max_len={longest}"),
             *(f"-artifact_prefix={KEPT}/{name}-", *limits),
         ],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,19 +10,25 @@ from dqlite_dbapi import sql as sql_module
 from dqlite_dbapi.sql import Kind
 from tests.fuzz.fragments import APART, DERIVED, raw, sentence
 from tests.fuzz.run import TARGETS as NAMES
+from tests.fuzz.seeds import SEEDS
 from tests.fuzz.statements import Judge
 from tests.fuzz.targets import TARGETS
-
-SEEDS = sorted((Path(__file__).parent / "seeds").glob("*/*"))
 
 
 def test_every_target_can_be_run():
     assert TARGETS.keys() == NAMES.keys()
 
 
-@pytest.mark.parametrize("seed", SEEDS, ids=lambda path: f"{path.parent.name}-{path.name}")
-def test_what_was_found(seed):
-    TARGETS[seed.parent.name](seed.read_bytes())
+@pytest.mark.parametrize(
+    ("target", "seed"),
+    [
+        pytest.param(target, seed, id=f"{target}-{name}")
+        for target, seeds in SEEDS.items()
+        for name, seed in seeds.items()
+    ],
+)
+def test_what_was_found(target, seed):
+    TARGETS[target](seed)
 
 
 @pytest.mark.parametrize("name", list(TARGETS))
