@@ -6,11 +6,9 @@ import asyncio
 import statistics
 import threading
 import time
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
-from itertools import pairwise
 from typing import Any
 
 import dqlite_dbapi
@@ -18,6 +16,7 @@ import dqlite_dbapi.aio
 from dqlite_dbapi import Connection
 from dqlite_dbapi import retry as sync_retry
 from dqlite_dbapi.aio import retry as aio_retry
+from tests.faults.matrix.history import longest_gaps
 
 TABLE = "CREATE TABLE ledger (writer INTEGER, number INTEGER)"
 INSERT = "INSERT INTO ledger VALUES (?, ?)"
@@ -122,13 +121,7 @@ class Ledger:
 
     def gaps(self, moments: list[float]) -> list[float]:
         """Longest time without an acknowledged row from each moment to the next one, in seconds."""
-        times = sorted(when for when, _ in self.acknowledged)
-        found = []
-        for start, end in pairwise([*moments, times[-1]]):
-            first = max(bisect_right(times, start) - 1, 0)
-            window = times[first : bisect_right(times, end)]
-            found.append(max(later - sooner for sooner, later in pairwise(window)))
-        return found
+        return longest_gaps((when for when, _ in self.acknowledged), moments)
 
     def verdict(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Rows that were acknowledged and are not there, and rows that are there more than once."""

@@ -11,6 +11,7 @@ from dqlite_node import LocalCluster, Node
 
 FOLDER = Path(__file__).resolve().parents[2] / ".engines"
 SYSTEM = "system"
+NEWEST_FIRST = ("sid", "trixie", SYSTEM)
 
 
 class Engine(NamedTuple):
@@ -49,6 +50,12 @@ def named(name: str) -> Engine:
     if len(names) == 1:
         return engines[name]
     return Engine(name, _either([engines[each].launcher for each in names]))
+
+
+def newest() -> Engine:
+    """The newest engine at hand."""
+    found = at_hand()
+    return next(found[name] for name in NEWEST_FIRST if name in found)
 
 
 def _either(launchers: list[tuple[str, ...]]) -> tuple[str, ...]:

@@ -13,12 +13,11 @@ import time
 from pathlib import Path
 
 from tests.faults.matrix.faults import FAULTS
-from tests.faults.matrix.faults.changes import newest
 from tests.faults.matrix.links import HOW
 from tests.faults.matrix.report import line, table, write_page
 from tests.faults.matrix.runner import chosen_slice, pairs, plan, run_all
 from tests.faults.matrix.workloads import WORKLOADS
-from tests.support.engines import named
+from tests.support.engines import named, newest
 
 SECONDS, SLICE_SECONDS = 60.0, 10.0
 

@@ -63,17 +63,22 @@ class History:
             return cls(Operation(*json.loads(line)) for line in file)
 
     def gaps(self, moments: Sequence[float]) -> list[float]:
-        """Longest time without an acknowledged operation from each moment to the next, in seconds.
+        """`longest_gaps` between acknowledged operations."""
+        times = (each.ended for each in self.operations if each.outcome == OK)
+        return longest_gaps(times, moments)
 
-        The last one reaches to the last acknowledged operation. A window in which nothing was
-        acknowledged counts whole.
-        """
-        times = sorted(each.ended for each in self.operations if each.outcome == OK)
-        if not moments or not times:
-            return []
-        found = []
-        for start, end in pairwise([*moments, max(times[-1], moments[-1])]):
-            first = max(bisect_right(times, start) - 1, 0)
-            window = [*times[first : bisect_right(times, end)], end]
-            found.append(max(later - sooner for sooner, later in pairwise([start, *window])))
-        return found
+
+def longest_gaps(answers: Iterable[float], moments: Sequence[float]) -> list[float]:
+    """Longest time without an answer from each moment to the next, all in seconds.
+
+    The last one reaches to the last answer. A window without any answer counts whole.
+    """
+    times = sorted(answers)
+    if not moments or not times:
+        return []
+    found = []
+    for start, end in pairwise([*moments, max(times[-1], moments[-1])]):
+        first = max(bisect_right(times, start) - 1, 0)
+        window = [*times[first : bisect_right(times, end)], end]
+        found.append(max(later - sooner for sooner, later in pairwise([start, *window])))
+    return found

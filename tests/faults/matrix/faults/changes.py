@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from dqlite_dbapi import OperationalError
 from tests.faults.matrix.faults.base import Fault
-from tests.support.engines import SYSTEM, Engine, at_hand, named
-
-#: Engines for `newest`, the newest first.
-NEWEST = ("sid", "trixie", SYSTEM)
-
-
-def newest() -> Engine:
-    """The newest engine at hand."""
-    return named(next(name for name in NEWEST if name in at_hand()))
+from tests.support.engines import SYSTEM, Engine, named, newest
 
 
 class MembershipChange(Fault):
@@ -38,10 +30,6 @@ class MembershipChange(Fault):
             client.remove(member)
         host.wipe()
         return f"{self.name}: {number} is replaced"
-
-    def heal(self) -> None:
-        for host in self.rig.hosts:
-            host.start()
 
 
 class EngineUpgrade(Fault):
@@ -71,10 +59,6 @@ class EngineUpgrade(Fault):
         self.rig.engines[number] = self._to
         return f"{self.name}: {number} to {self._to.name}"
 
-    def heal(self) -> None:
-        for host in self.rig.hosts:
-            host.start()
-
 
 class RollingCertificates(Fault):
     """New pairs for all, a restart of one member, and sometimes another authority."""
@@ -94,7 +78,3 @@ class RollingCertificates(Fault):
         self.rig.hosts[number].stop()
         what = "authority" if changes_authority else "pairs"
         return f"{self.name}: new {what}, {number} restarts"
-
-    def heal(self) -> None:
-        for host in self.rig.hosts:
-            host.start()

@@ -41,7 +41,3 @@ class WipedDisk(Fault):
         host.kill()
         host.wipe()
         return f"{self.name}: {victim}"
-
-    def heal(self) -> None:
-        for host in self.rig.hosts:
-            host.start()
