@@ -52,7 +52,7 @@ def proxy(single):
 def bind(create, url_for, scheme, proxy):
     """An engine whose connections go through the proxy, with the table made."""
     engine = create(
-        url_for([proxy.address], scheme) + "connect_timeout=0.7&timeout=0.7&busy_timeout=0.05"
+        url_for([proxy.address], scheme) + "?connect_timeout=0.7&timeout=0.7&busy_timeout=0.05"
     )
     Base.metadata.create_all(getattr(engine, "sync_engine", engine))
     return engine
