@@ -189,16 +189,6 @@ def split_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def is_private(host: str) -> bool:
-    """True for a host that only its own machine can dial: `localhost`, 127.x.y.z or ::1."""
-    import ipaddress
-
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def check_database(name: str) -> str:
     """Refuse names that crash members (server hazards H33); returns the name."""
     size = len(name.encode("utf-8", "surrogatepass"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import socket
 import threading
@@ -12,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
 from dqlite_dbapi.errors import InterfaceError
-from dqlite_dbapi.options import is_private, split_address
+from dqlite_dbapi.options import split_address
 
 _log = logging.getLogger("dqlite_dbapi.cli")
 _PATIENCE = 5.0
@@ -45,6 +46,14 @@ class Answer(NamedTuple):
 Routes = dict[str, Callable[[], Answer]]
 
 
+def is_loopback(host: str) -> bool:
+    """True for `localhost` and addresses that only this machine reaches."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers one request and closes the connection."""
 
@@ -70,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         if not self.server.is_private or not host:
             return True
         try:
-            return is_private(split_address(host)[0])
+            return is_loopback(split_address(host)[0])
         except InterfaceError:
             return False
 
@@ -119,7 +128,7 @@ class Server(ThreadingHTTPServer):
         self._lock = threading.Lock()
         self._open: dict[socket.socket, float] = {}
         super().__init__((str(address[0]), int(address[1])), Handler)
-        self.is_private = is_private(str(address[0]))
+        self.is_private = is_loopback(str(address[0]))
 
     @property
     def url(self) -> str:

@@ -6,13 +6,13 @@ knows dotted IPv4 only (security.md 5).
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import socket
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from dqlite_dbapi.options import is_private
 from dqlite_node.errors import NodeError
 
 MAX_PORT = 65535
@@ -47,7 +47,13 @@ def check_advertised(address: str) -> str:
 
 def is_loopback(address: str) -> bool:
     """Whether only this machine can dial the address: `localhost`, 127.x.y.z or ::1."""
-    return is_private(split_address(address)[0])
+    host, _ = split_address(address)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def is_served(address: str, timeout: float) -> bool:
