@@ -13,17 +13,25 @@ from dqlite_dbapi.errors import (
     NotLeader,
     NotSupportedError,
     OperationalError,
+    from_failure,
 )
 from dqlite_dbapi.protocol.effects import Flow, Sleep
 from dqlite_dbapi.protocol.session import Session
 from dqlite_dbapi.wire.constants import Request, Response, Role
 from dqlite_dbapi.wire.requests import encode
-from dqlite_dbapi.wire.responses import Files, Member, Metadata, Server, Servers, decode
+from dqlite_dbapi.wire.responses import (
+    Files,
+    Member,
+    Metadata,
+    Server,
+    Servers,
+    decode,
+    decode_failure,
+)
 
 #: FAILURE code of a DUMP of an unknown database (wire-protocol 8.1); some engines send no files.
 NOT_FOUND = 1002
-#: FAILURE code of a TRANSFER that led to no new leader within an election timeout.
-TRANSFER_FAILED = 1
+_EMPTY = int(Response.EMPTY)
 _PAUSE = 0.1
 
 
@@ -129,22 +137,15 @@ def remove(session: Session, member_id: int) -> Flow[None]:
 def transfer(session: Session, member_id: int) -> Flow[None]:
     """Hand leadership to a voter, 0 for any other one; nothing to do when it leads.
 
-    A voter that is named is asked twice. A follower of 1.18 misses the call of a leader of 1.11
-    that comes while it writes an entry, half of the time under load; writes rest until that is
-    noticed, so that it hears the next call.
+    A voter that is named is asked twice, in one flight. A follower of 1.18 misses the call of a
+    leader of 1.11 that comes while it writes an entry, half of the time under load; no write can
+    begin between the leader's noticing that and the second call. A leader that has handed over
+    refuses the second one.
     """
     if not member_id:
         yield from _change(session, Request.TRANSFER, 0)
-        return
-    member = _named(member_id, (yield from cluster(session)))
-    if member.address == session.address:
-        return
-    try:
-        yield from _change(session, Request.TRANSFER, member_id)
-    except OperationalError as error:
-        if error.code != TRANSFER_FAILED:
-            raise
-        yield from _change(session, Request.TRANSFER, member_id)
+    elif _named(member_id, (yield from cluster(session))).address != session.address:
+        yield from _change(session, Request.TRANSFER, member_id, calls=2)
 
 
 def _named(member_id: int, members: Sequence[Member]) -> Member:
@@ -162,16 +163,20 @@ def _keep_a_voter(member: Member, members: Sequence[Member]) -> None:
         )
 
 
-def _change(session: Session, kind: Request, *values: Any) -> Flow[None]:
-    """Send a membership change, waiting while another one is in progress."""
+def _change(session: Session, kind: Request, *values: Any, calls: int = 1) -> Flow[None]:
+    """Request a membership change `calls` times in one flight, until one of them is accepted.
+
+    Waits while another change is in progress; else the last refusal is raised.
+    """
+    flight = encode(kind, *values) * calls
     pauses = int(session.patience / _PAUSE)
     while True:
-        try:
-            yield from ask(session, kind, *values)
+        answers = yield from session.burst(flight, calls, _EMPTY)
+        if any(answer.kind == _EMPTY for answer in answers):
             return
-        except Busy:
-            if not pauses:
-                raise
+        refusal = from_failure(*decode_failure(answers[-1].body), session.address)
+        if not isinstance(refusal, Busy) or not pauses:
+            raise refusal
         pauses -= 1
         yield Sleep(_PAUSE)
 

@@ -27,8 +27,7 @@ from dqlite_dbapi.wire.constants import ROWS_PART, Request, Response
 from dqlite_dbapi.wire.frames import Frame, FrameBuffer
 from dqlite_dbapi.wire.requests import HANDSHAKE, encode
 
-_FAILURE, _ROWS = int(Response.FAILURE), int(Response.ROWS)
-_DONE = (int(Response.RESULT), _FAILURE)
+_FAILURE, _ROWS, _RESULT = int(Response.FAILURE), int(Response.ROWS), int(Response.RESULT)
 _PART_MARKER = ROWS_PART.to_bytes(8, "little")
 _NOT_AUTHORIZED = 23
 
@@ -131,7 +130,7 @@ class Session:
                     )
         return frame
 
-    def call(self, message: bytes, expected: int = int(Response.RESULT)) -> Flow[Frame]:
+    def call(self, message: bytes, expected: int = _RESULT) -> Flow[Frame]:
         """Exchange one request for its one answer; FAILURE is raised as its exception.
 
         `ProtocolViolation` for an answer of another type than `expected`.
@@ -148,9 +147,10 @@ class Session:
         self.state = State.READY
         return frame
 
-    def burst(self, messages: bytes, count: int) -> Flow[list[Frame]]:
-        """Send several EXECs at once and read the one answer of each, failures included.
+    def burst(self, messages: bytes, count: int, expected: int = _RESULT) -> Flow[list[Frame]]:
+        """Send several requests at once and read the one answer of each, failures included.
 
+        `ProtocolViolation` for an answer that is neither a failure nor of the type `expected`.
         The server takes the next request when the answer before it is written, so the answers
         must fit the socket's buffers while the requests are being sent: some hundreds.
         """
@@ -163,7 +163,7 @@ class Session:
             frame = take()
             frames.append((yield from self._frame(b"")) if frame is None else frame)
         for frame in frames:
-            if frame.kind not in _DONE:
+            if frame.kind not in (expected, _FAILURE):
                 raise self._unexpected(frame)
         self.state = State.READY
         return frames
