@@ -150,7 +150,11 @@ class Inspector:
 
 
 def check_name(name: bytes) -> None:
-    """Malformed for names of databases that crash members (server hazards H33)."""
+    """Malformed for names of databases that crash members (server hazards H33), or are no text."""
+    try:
+        name.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed(f"a database named {name[:60]!r}") from error
     if (
         not 1 <= len(name) <= MAX_NAME
         or name == b":memory:"

@@ -181,7 +181,7 @@ def _check_passed(passed: bytes, role: str) -> None:
             return
         if NAMES[kind] in ("OPEN", "DUMP"):
             name = body.split(b"\0")[0]
-            check_database(name.decode("utf-8", "surrogateescape"))
+            check_database(name.decode())
         at += 8 + words * 8
 
 

@@ -85,6 +85,7 @@ def bad(stream, *roles):
         HELLO + message(3, text("x" * 256) + bytes(16)),
         HELLO + message(3, b"x" * 800),
         HELLO + message(3, b"x" * 8),
+        HELLO + message(3, b"\xff" + bytes(23)),
         HELLO + message(15, text(":memory:")),
         HELLO + message(CONNECT),
         HELLO + message(CONNECT, struct.pack("<Q", 1) + b"x" * 1000),
