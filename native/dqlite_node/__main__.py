@@ -30,8 +30,8 @@ def demo(arguments: tuple[str, ...]) -> None:
 @cli.command()
 def features() -> None:
     """Print the engine's version and what it can do beyond libdqlite 1.11.1."""
-    recommended = "" if _lib.is_recommended() else " (older than 1.18.6: for development only)"
-    click.echo(f"libdqlite {_lib.engine_version()}{recommended}")
+    old = "" if _lib.is_recommended() else " (before 1.18.6: for development only)"
+    click.echo(f"libdqlite that calls itself {_lib.engine_version()}{old}")
     for name, present in _lib.features().items():
         click.echo(f"{'yes' if present else 'no':3} {name}")
 

@@ -68,6 +68,14 @@ def features() -> dict[str, bool]:
     return dict(_features())
 
 
+def stops_amid_answers() -> bool:
+    """Whether the engine may be stopped while it sends the parts of an answer.
+
+    1.11 aborts then (`g->stmt != NULL`). 1.18 does not; the function asked for came with it.
+    """
+    return _features()["describe_last_entry"]
+
+
 def engine_version() -> str:
     """Version of the loaded libdqlite, such as `1.18.7`.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from dqlite_node import _lib, files
 from dqlite_node.dial import Dialer, numeric_address, split_address
 from dqlite_node.errors import NodeError, NodeStartError, NodeStopError
+from dqlite_node.incoming import hang_up
 from dqlite_node.proxy import Gate, make_gate
 from dqlite_node.settings import STRATEGIES, Settings
 
@@ -105,6 +106,8 @@ class Host:
 
     def _stop_engine(self, handle: _lib.Handle) -> None:
         if self._runs:
+            if not _lib.stops_amid_answers():
+                hang_up(handle.bind_address)
             try:
                 handle.stop()
             except NodeError as error:

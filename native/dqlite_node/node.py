@@ -37,8 +37,8 @@ _log = logging.getLogger("dqlite_node")
 @cache
 def _warn_of_old_engine(version: str) -> None:
     _log.warning(
-        "libdqlite %s has known ways to lose or corrupt data: use it for development only, "
-        "and 1.18.6 or later in production",
+        "libdqlite, which calls itself %s here, has known ways to lose or corrupt data before "
+        "1.18.6: use it for development only",
         version,
     )
 
