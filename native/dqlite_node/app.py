@@ -267,9 +267,10 @@ class App:
                 self._tick()
             except NodeError:
                 raise
-            except Error as error:
-                if error.message != told and not self._contact.has_ended:
-                    told = error.message
+            except (Error, OSError) as error:  # OSError: such as a full disk
+                reason = error.message if isinstance(error, Error) else str(error)
+                if reason != told and not self._contact.has_ended:
+                    told = reason
                     _log.warning("member %s: %s", self._address, told)
             else:
                 told = ""

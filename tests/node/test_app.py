@@ -65,6 +65,22 @@ def test_the_files_are_those_of_go_dqlite(hosts, eventually):
     assert three.apps[0].id == 0x2DC171858C3155BE
 
 
+def test_upkeep_goes_on_when_its_file_cannot_be_written(hosts, eventually):
+    two = hosts(2)
+    first = two.make(0)
+    first.start()
+    first.ready(20)
+    members = first.data_dir / "cluster.yaml"
+    members.unlink()
+    members.mkdir()  # nothing can be renamed to it, as on a full disk
+    second = two.make(1)
+    second.start()
+    second.ready(20)
+    time.sleep(1.0)
+    members.rmdir()
+    eventually(lambda: members.is_file() and len(yaml.safe_load(members.read_text())) == 2)
+
+
 def test_a_restart_needs_no_list(hosts):
     three = hosts(3)
     before = [app.id for app in three.start()]

@@ -77,7 +77,7 @@ SCHEDULES = st.tuples(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(SCHEDULES)
 def test_whatever_happens_the_work_is_done_once_or_the_caller_knows(schedule):
     assert violation(schedule) is None
