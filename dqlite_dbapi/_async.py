@@ -24,6 +24,7 @@ from dqlite_dbapi.protocol.effects import (
     Open,
     Race,
     RaceResult,
+    Send,
     Sleep,
 )
 from dqlite_dbapi.tls import TLS
@@ -121,7 +122,7 @@ class AsyncIO:
     def _interruption(self) -> Interrupted:
         return Interrupted("the call was cancelled", address=self._address)
 
-    async def _exchange(self, message: Any) -> bytes:
+    async def _exchange(self, message: Any, answered: bool = True) -> bytes:
         wire = self._wire
         if wire is None:
             raise ConnectionLost("the connection is closed", address=self._address)
@@ -132,6 +133,8 @@ class AsyncIO:
                     await self._bounded(wire.writable)
             elif wire.quickack is not None and wire.lost is None:  # else it has no socket
                 wire.quickack()
+            if not answered:
+                return b""
             answer = wire.receive()  # as _bounded, but for the price of another coroutine
             self._expect(answer)
             try:
@@ -191,9 +194,11 @@ class AsyncIO:
         waiting.set_exception(Timeout(f"no answer within {self._limit:g} s", address=self._address))
 
     async def _perform(self, effect: Effect) -> Any:
-        if isinstance(effect, Into):
+        if isinstance(effect, Send):
+            await self._exchange(effect.message, answered=False)
+        elif isinstance(effect, Into):
             return await self._receive_into(effect.room)
-        if isinstance(effect, Open):
+        elif isinstance(effect, Open):
             await self._open(effect.address, effect.timeout)
         elif isinstance(effect, Limit):
             self._limit = effect.seconds

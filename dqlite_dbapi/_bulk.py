@@ -4,10 +4,11 @@ Inside a transaction rows wait, encoded, until a flight of them is sent. A plain
 statements of many rows (`protocol.batch`), anything else row by row, and in both cases several
 statements are under way at once. The server compiles one that comes often only once.
 
-A flight is a savepoint, the statements, and its release. If one fails, the flight is undone and
-repeated row by row, which ends at the failing row and leaves those before it. Behind each statement
-comes a fence, a BEGIN, which fails in a transaction. An error may make SQLite roll the transaction
-back by itself; the fence then begins another, so that no later row is committed on its own.
+A flight is a savepoint, the statements, and its release. While the server works on one, the rows of
+the next are taken and encoded. If a statement fails, its flight is undone and repeated row by row,
+which ends at the failing row and leaves those before it. Behind each statement comes a fence, a
+BEGIN, which fails in a transaction. An error may make SQLite roll the transaction back by itself;
+the fence then begins another, so that no later row is committed on its own.
 
 Outside of a transaction each row stands for itself and is sent by itself.
 """
@@ -21,7 +22,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from dqlite_dbapi.errors import Error, from_failure
-from dqlite_dbapi.protocol.batch import FACTS, Template, find_template, is_plain
+from dqlite_dbapi.protocol.batch import FACTS, Template, cut, find_template, is_plain
 from dqlite_dbapi.protocol.effects import Flow
 from dqlite_dbapi.protocol.prepared import Prepared
 from dqlite_dbapi.protocol.statements import lookup
@@ -109,6 +110,8 @@ class _Bulk:
         self._unit = 1  # rows of one statement
         self._texts: dict[int, bytes] = {1: statement.encoded}
         self._template: Template | None = None
+        self._flying: list[list[EncodedRow]] = []  # whose answers have not been read
+        self._launched = 0.0
         self._prepared = Prepared()
         self._order: tuple[int, ...] = ()
         if not statement.is_guarded:
@@ -208,10 +211,7 @@ class _Bulk:
     # -- while the iterator is asked for more
 
     def _stand_up(self) -> Flow[None]:
-        """Have the waiting rows sent before anything else uses the connection.
-
-        The iterator may do so: it is the program's, and the rows count as carried out.
-        """
+        """Have `flush` run before the iterator, which is the program's, uses the connection."""
         base = self._base
         if base._streaming is not None:
             yield from base._drain()
@@ -224,26 +224,30 @@ class _Bulk:
             base._streaming = base._unsent = None
 
     def flush(self) -> Flow[None]:
-        """Send all rows that wait. The last one goes alone: `changes()` tells of it."""
+        """Send all that waits, the last row alone (`changes()` tells of it); read all answers."""
         rows = self._rows
-        if rows:
+        if rows or self._flying:
             yield from self._send(rows, [])
 
     def _send(self, rows: list[EncodedRow], held: list[EncodedRow]) -> Flow[None]:
-        """Send `rows`; `held` wait on, unless there is an error."""
+        """Send `rows`; `held` wait on, unless there is an error, and so do the last answers."""
         base = self._base
         self.stand_down()
         self._rows, self._size, self._is_free = [], 0, False
         try:
+            yield from self._land()
             if self._is_plain is None and self._template and len(rows) >= _WORTH_ASKING:
                 yield from self._ask(self._template.table)
             trace = base._trace
             if trace is not None:
                 for _ in rows:
                     trace(self._statement.text)
-            alone = rows[len(rows) - (not held) :]
-            for flight in self._flights(rows[: len(rows) - len(alone)], alone):
-                yield from self._timed(flight)
+            unit = self._unit if self._is_plain else 1
+            for flight in cut(rows, unit, _FLIGHT, is_last_alone=not held):
+                yield from self._land()
+                yield from self._launch(flight)
+            if not held:
+                yield from self._land()
         except Error as error:
             self._error = error
             raise
@@ -268,50 +272,45 @@ class _Bulk:
             yield from base._learn_schema(base._watch, stores)
         self._measure()
 
-    def _flights(
-        self, rows: list[EncodedRow], alone: list[EncodedRow]
-    ) -> Iterable[list[list[EncodedRow]]]:
-        """Cut rows into statements, and these into flights."""
-        unit = self._unit if self._is_plain else 1
-        units = [rows[start : start + unit] for start in range(0, len(rows), unit)]
-        if alone:
-            units.append(alone)
-        return [units[start : start + _FLIGHT] for start in range(0, len(units), _FLIGHT)]
-
     # -- sending
 
     def finish(self) -> Flow[None]:
         """Give back what the server keeps for these rows."""
         yield from self._checked(self._prepared.end(self._base._session))
 
-    def _timed(self, units: list[list[EncodedRow]]) -> Flow[None]:
+    def _launch(self, units: list[list[EncodedRow]]) -> Flow[None]:
+        """Send one flight; a row that is all of it waits for `_land`, which sends it alone."""
         base = self._base
-        if not base._is_special:
-            yield from self._fly(units)
-            return
-        yield from base._limit_transaction()
-        start = time.monotonic()
-        try:
-            yield from self._fly(units)
-        finally:
-            slow, seconds = base._options.slow_query, time.monotonic() - start
-            if slow is not None and seconds >= slow:
-                rows, text = sum(map(len, units)), self._statement.text
-                _log.warning("slow statements, %.3f s for %d rows: %s", seconds, rows, text)
-
-    def _fly(self, units: list[list[EncodedRow]]) -> Flow[None]:
-        """Send one flight and count what it changed, or undo it and go row by row."""
-        base = self._base
-        if len(units) == 1 and len(units[0]) == 1:
-            yield from self._one(units[0][0])
-            return
+        if base._is_special:
+            yield from base._limit_transaction()
         if len(units) >= _WORTH_PREPARING:
             text = self._text(len(units[0]))
             yield from self._checked(self._prepared.begin(base._session, text))
-        messages = [_SAVE]
-        for unit in units:
-            messages += [self._message(unit), _FENCE]
-        frames = yield from self._exchange(messages)
+        self._flying, self._launched = units, time.monotonic()
+        if len(units) > 1 or len(units[0]) > 1:
+            messages = [_SAVE]
+            for unit in units:
+                messages += [self._message(unit), _FENCE]
+            yield from self._checked(base._session.launch(b"".join(messages)))
+
+    def _land(self) -> Flow[None]:
+        """Count what the flight under way changed, if there is one."""
+        units, self._flying = self._flying, []
+        try:
+            if len(units) > 1 or (units and len(units[0]) > 1):
+                yield from self._judge(units)
+            elif units:
+                yield from self._one(units[0][0])
+        finally:
+            slow, seconds = self._base._options.slow_query, time.monotonic() - self._launched
+            if units and slow is not None and seconds >= slow:
+                rows, text = sum(map(len, units)), self._statement.text
+                _log.warning("slow statements, %.3f s for %d rows: %s", seconds, rows, text)
+
+    def _judge(self, units: list[list[EncodedRow]]) -> Flow[None]:
+        """Read the answers to a flight; if one failed, undo it and go row by row."""
+        base = self._base
+        frames = yield from self._checked(base._session.land(1 + 2 * len(units)))
         results, fences = frames[1::2], frames[2::2]
         began = any(frame.kind == _RESULT for frame in fences)
         failure = first_failure(frames[0], *results)

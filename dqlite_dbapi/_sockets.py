@@ -62,6 +62,23 @@ def shut(present: socket.socket | None) -> None:
             socket.socket.shutdown(present, socket.SHUT_RDWR)
 
 
+def take_records(present: socket.socket, limit: float) -> None:
+    """Read without waiting; `BlockingIOError` if the peer has neither closed nor sent data.
+
+    For TLS, where session tickets make a socket readable, and nothing can be peeked at.
+    `limit`: the socket's timeout in seconds, which it has afterwards.
+    """
+    import ssl
+
+    present.settimeout(0)
+    try:
+        present.recv(1)
+    except ssl.SSLWantReadError:
+        raise BlockingIOError from None
+    finally:
+        present.settimeout(limit)
+
+
 class Forkable(Protocol):
     """Something with a socket that a forked child must not use."""
 

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from struct import pack
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from dqlite_dbapi._sockets import leave_to_parent, resolve, shut, tune, unreachable
+from dqlite_dbapi._sockets import leave_to_parent, resolve, shut, take_records, tune, unreachable
 from dqlite_dbapi.errors import ConnectionLost, Error, InterfaceError, Interrupted, Timeout
 from dqlite_dbapi.protocol.effects import (
     Check,
@@ -27,6 +27,7 @@ from dqlite_dbapi.protocol.effects import (
     Open,
     Race,
     RaceResult,
+    Send,
     Sleep,
 )
 from dqlite_dbapi.tls import TLS
@@ -166,8 +167,8 @@ class SyncIO:
 
     # -- exchanges
 
-    def _exchange(self, message: Any, room: memoryview | None = None) -> Any:
-        """Send `message`, and receive: into `room` (returns a count), else a chunk."""
+    def _exchange(self, message: Any, room: memoryview | None = None, answered: bool = True) -> Any:
+        """Send `message`, and receive if it is `answered`: into `room` (a count), else a chunk."""
         present = self._socket
         if present is None:
             raise self._lost("the connection is closed")
@@ -179,6 +180,8 @@ class SyncIO:
                 # The server never sets TCP_NODELAY: without this a second small message of one
                 # reply waits for our delayed ACK, some 40 ms.
                 present.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            if not answered:
+                return None
             if room is None:
                 chunk = present.recv(_CHUNK if message else _MORE)
             else:
@@ -229,28 +232,18 @@ class SyncIO:
             elif self._tls is None:
                 present.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
             else:
-                self._check_records(present)
+                take_records(present, self._limit)
         except BlockingIOError:
             return
         except OSError as error:
             raise self._lost(str(error)) from None
         raise self._lost("the member closed the connection")
 
-    def _check_records(self, present: socket.socket) -> None:
-        """Read without waiting: session tickets make a TLS socket readable, and it cannot peek."""
-        import ssl
-
-        present.settimeout(0)
-        try:
-            present.recv(1)
-        except ssl.SSLWantReadError:
-            raise BlockingIOError from None
-        finally:
-            present.settimeout(self._limit)
-
     # -- the other effects
 
     def _perform(self, effect: Effect) -> Any:
+        if isinstance(effect, Send):
+            return self._exchange(effect.message, answered=False)
         if isinstance(effect, Into):
             return self._exchange(b"", effect.room)
         if isinstance(effect, Open):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dqlite_dbapi.protocol.statements import lookup
 from dqlite_dbapi.protocol.stores import target
@@ -19,6 +19,7 @@ from dqlite_dbapi.protocol.tokens import Token, Tokens, closing, split_list, tok
 from dqlite_dbapi.sql import parameters
 from dqlite_dbapi.wire.values import encode_text
 
+T = TypeVar("T")
 _RESOLUTIONS = frozenset({"ABORT", "IGNORE", "REPLACE"})
 _LITERALS = frozenset({"number", "string", "blob"})
 _REVEALING = re.compile(r"\A\s*create\s+virtual|\bconflict\b|changes\b", re.IGNORECASE)
@@ -87,6 +88,15 @@ def is_plain(facts: Sequence[object]) -> bool:
     """Whether a row of `FACTS` lets the rewrite go unnoticed."""
     sql, is_watched = facts
     return isinstance(sql, str) and not is_watched and not _REVEALING.search(sql)
+
+
+def cut(rows: list[T], unit: int, units: int, *, is_last_alone: bool) -> list[list[list[T]]]:
+    """Flights of at most `units` statements, each of `unit` rows; the last row may be alone."""
+    end = max(len(rows) - is_last_alone, 0)
+    found = [rows[start : min(start + unit, end)] for start in range(0, end, unit)]
+    if end < len(rows):
+        found.append(rows[end:])
+    return [found[start : start + units] for start in range(0, len(found), units)]
 
 
 def _opening(found: Tokens, position: int) -> int:

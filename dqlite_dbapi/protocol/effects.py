@@ -1,6 +1,7 @@
 """What a flow may yield, and what the runner sends back.
 
 - `bytes`: send them and give back the next chunk received; `b""` only receives.
+- `Send`: send a message without waiting for what it brings; gives back None.
 - `Into`: receive into the memory it holds; gives back how many bytes came.
 - `Open`: drop the present socket and dial a member; gives back None.
 - `Limit`: set how long one exchange may take; gives back None.
@@ -21,6 +22,13 @@ from typing import Any, TypeAlias, TypeVar
 from dqlite_dbapi.errors import Error
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send `message` and receive nothing yet."""
+
+    message: bytes
 
 
 @dataclass(frozen=True)
@@ -76,5 +84,5 @@ class RaceResult:
     errors: tuple[Error, ...]
 
 
-Effect: TypeAlias = bytes | Into | Open | Limit | Check | Sleep | Race
+Effect: TypeAlias = bytes | Send | Into | Open | Limit | Check | Sleep | Race
 Flow: TypeAlias = Generator[Effect, Any, T]

@@ -20,7 +20,7 @@ from dqlite_dbapi.errors import (
     Timeout,
     from_failure,
 )
-from dqlite_dbapi.protocol.effects import Flow, Into
+from dqlite_dbapi.protocol.effects import Flow, Into, Send
 from dqlite_dbapi.protocol.flavour import Flavour
 from dqlite_dbapi.wire import responses, rows
 from dqlite_dbapi.wire.constants import ROWS_PART, Request, Response
@@ -154,9 +154,26 @@ class Session:
         The server takes the next request when the answer before it is written, so the answers
         must fit the socket's buffers while the requests are being sent: some hundreds.
         """
+        self._begin()
+        return (yield from self._answers(messages, count, expected))
+
+    def launch(self, messages: bytes) -> Flow[None]:
+        """As `burst`, but leave the answers to `land`. The session stays BUSY."""
+        self._begin()
+        yield Send(messages)
+
+    def land(self, count: int) -> Flow[list[Frame]]:
+        """Read the answers of what `launch` sent."""
+        if self.state is not State.BUSY:
+            raise ConnectionLost(f"the session is {self.state.value}", address=self.address)
+        return (yield from self._answers(b"", count, _RESULT))
+
+    def _begin(self) -> None:
         if self.state is not State.READY:
             raise ConnectionLost(f"the session is {self.state.value}", address=self.address)
         self.state = State.BUSY
+
+    def _answers(self, messages: bytes, count: int, expected: int) -> Flow[list[Frame]]:
         frames = [(yield from self._frame(messages))]
         take = self._buffer.next_frame
         while len(frames) < count:
@@ -170,9 +187,7 @@ class Session:
 
     def query(self, message: bytes) -> Flow[RowPart]:
         """Send a QUERY; returns the first part of its rows. With `more` the session stays BUSY."""
-        if self.state is not State.READY:
-            raise ConnectionLost(f"the session is {self.state.value}", address=self.address)
-        self.state = State.BUSY
+        self._begin()
         return (yield from self._part(message))
 
     def resume(self, chunk: bytes) -> Flow[RowPart]:

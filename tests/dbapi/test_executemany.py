@@ -41,6 +41,8 @@ CASES = [
     ("named, failing", [PLAIN], NAMED, [{"id": key, "v": value} for key, value in failing()]),
     ("numbered backwards", [PLAIN], "INSERT INTO t VALUES (?2, ?1)", shifted(ROWS)),
     ("used twice", [PLAIN], "INSERT INTO t VALUES (?1, ?1)", [(n,) for n in range(COUNT)]),
+    ("a duplicate among many", [PLAIN],
+     "INSERT INTO t VALUES (?, 'v')", [(n if n != 5000 else 7,) for n in range(9000)]),
     ("literals", [PLAIN], "INSERT INTO t VALUES (?, 'a''?')", [(n,) for n in range(COUNT)]),
     ("signed literal", [PLAIN], "INSERT INTO t VALUES (-1, ?)", [(1,), *[(2,)] * 30]),
     ("no parameters", [PLAIN], "INSERT INTO t VALUES (NULL, x'00')", [()] * COUNT),
@@ -169,7 +171,7 @@ def test_rows_are_taken_one_by_one_and_in_time(connection, table):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, ZeroDivisionError])
-@pytest.mark.parametrize("count", [0, 1, 2, 300])
+@pytest.mark.parametrize("count", [0, 1, 2, 300, 5000])
 def test_an_error_of_the_iterator_comes_after_its_rows(connection, table, error, count):
     def items():
         for n in range(count):
@@ -219,6 +221,16 @@ class TestIteratorsThatUseTheConnection:
         connection.executemany("INSERT INTO t VALUES (?, ?)", items())
         rows = connection.execute("SELECT * FROM t WHERE id > 3").fetchall()
         assert rows == [(n, n - 1) for n in range(4, 204)]
+
+    def test_they_see_rows_that_are_under_way(self, connection, table):
+        def items():
+            for n in range(10, 9010):
+                if n % 3000 == 0:
+                    assert connection.execute("SELECT count(*) FROM t").fetchone() == (n - 7,)
+                yield n, "v"
+
+        cursor = connection.executemany("INSERT INTO t VALUES (?, ?)", items())
+        assert cursor.rowcount == 9000
 
     def test_they_may_write_commit_and_roll_back(self, connection, table):
         def items():
