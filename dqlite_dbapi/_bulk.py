@@ -286,12 +286,13 @@ class _Bulk:
         if len(units) >= _WORTH_PREPARING:
             text = self._text(len(units[0]))
             yield from self._checked(self._prepared.begin(base._session, text))
-        self._flying, self._launched = units, time.monotonic()
+        self._launched = time.monotonic()
         if len(units) > 1 or len(units[0]) > 1:
             messages = [_SAVE]
             for unit in units:
                 messages += [self._message(unit), _FENCE]
             yield from self._checked(base._session.launch(b"".join(messages)))
+        self._flying = units
 
     def _land(self) -> Flow[None]:
         """Count what the flight under way changed, if there is one."""

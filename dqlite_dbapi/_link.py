@@ -289,8 +289,8 @@ class Link:
     def _is_half_read(self) -> bool:
         """True where closing the socket now would harm the member: see `_leave`."""
         session = self._session
-        is_coming = self._streaming is not None and session.state is State.BUSY
-        return is_coming and not session.flavour.clean_drop
+        is_coming = self._streaming is not None and self._unsent is None
+        return is_coming and session.state is State.BUSY and not session.flavour.clean_drop
 
     def _leave(self) -> Flow[None]:
         """Before closing: take what is still coming of a result, for a moment at most.

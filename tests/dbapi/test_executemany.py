@@ -232,6 +232,16 @@ class TestIteratorsThatUseTheConnection:
         cursor = connection.executemany("INSERT INTO t VALUES (?, ?)", items())
         assert cursor.rowcount == 9000
 
+    def test_they_may_close_it(self, connection, table):
+        def items():
+            for n in range(10, 9010):
+                if n == 6000:
+                    connection.close()
+                yield n, "v"
+
+        with pytest.raises(dqlite_dbapi.Error):
+            connection.executemany("INSERT INTO t VALUES (?, ?)", items())
+
     def test_they_may_write_commit_and_roll_back(self, connection, table):
         def items():
             yield 10, "a"
