@@ -122,7 +122,10 @@ class AsyncIO:
     def _interruption(self) -> Interrupted:
         return Interrupted("the call was cancelled", address=self._address)
 
-    async def _exchange(self, message: Any, answered: bool = True) -> bytes:
+    async def _exchange(
+        self, message: Any, room: memoryview | None = None, answered: bool = True
+    ) -> Any:
+        """Send `message`, and receive if it is `answered`: into `room` (a count), else a chunk."""
         wire = self._wire
         if wire is None:
             raise ConnectionLost("the connection is closed", address=self._address)
@@ -134,8 +137,8 @@ class AsyncIO:
             elif wire.quickack is not None and wire.lost is None:  # else it has no socket
                 wire.quickack()
             if not answered:
-                return b""
-            answer = wire.receive()  # as _bounded, but for the price of another coroutine
+                return None
+            answer = wire.receive(room)  # as _bounded, but for the price of another coroutine
             self._expect(answer)
             try:
                 return await answer
@@ -146,14 +149,6 @@ class AsyncIO:
             if error.address is None:
                 error = type(error)(error.message, address=self._address)
             raise error from None
-
-    async def _receive_into(self, room: memoryview) -> int:
-        chunk = await self._exchange(b"")
-        count = min(len(chunk), len(room))
-        room[:count] = chunk[:count]
-        if self._wire is not None and count < len(chunk):
-            self._wire.take_back(chunk[count:])
-        return count
 
     async def _bounded(self, future: asyncio.Future[T]) -> T:
         """Wait for `future` as long as an exchange may take."""
@@ -197,7 +192,7 @@ class AsyncIO:
         if isinstance(effect, Send):
             await self._exchange(effect.message, answered=False)
         elif isinstance(effect, Into):
-            return await self._receive_into(effect.room)
+            return await self._exchange(b"", effect.room)
         elif isinstance(effect, Open):
             await self._open(effect.address, effect.timeout)
         elif isinstance(effect, Limit):
