@@ -7,15 +7,15 @@ is closed by the flow's own thread, or a reader could meet one that has been giv
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from struct import pack
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from dqlite_dbapi._bell import Bell
 from dqlite_dbapi._sockets import leave_to_parent, resolve, shut, take_records, tune, unreachable
 from dqlite_dbapi.errors import ConnectionLost, Error, InterfaceError, Interrupted, Timeout
 from dqlite_dbapi.protocol.effects import (
@@ -72,7 +72,7 @@ class SyncIO:
         self._cancelled: object = _NOBODY  # the flow that is to fail
         self._orphan: socket.socket | None = None  # for the flow's thread to close
         self._is_disturbed = False  # cancel() or close() came while a flow ran
-        self._wake: SimpleQueue[None] = SimpleQueue()  # may be put to by a signal handler
+        self._wake = Bell()
         self._finished: SimpleQueue[Future[Any] | None] | None = None  # of the running race
         self._guard = threading.RLock()  # held while a socket is shut down, replaced or closed
         leave_to_parent(self)
@@ -127,7 +127,7 @@ class SyncIO:
             return
         self._cancelled = flow
         self._is_disturbed = True
-        self._wake.put(None)
+        self._wake.ring()
         finished = self._finished
         if finished is not None:
             finished.put(None)
@@ -151,7 +151,7 @@ class SyncIO:
         """After a flow: close what was left to its thread, and forget that it was cancelled."""
         with self._guard:
             self._is_disturbed = False
-            self._cancelled, self._wake = _NOBODY, SimpleQueue()
+            self._cancelled, self._wake = _NOBODY, Bell()
             orphan, self._orphan = self._orphan, None
             if orphan is not None:
                 orphan.close()
@@ -160,7 +160,7 @@ class SyncIO:
         """In a forked child: close the descriptor, which leaves the parent's connection alone."""
         sockets = (self._socket, self._orphan)
         self._socket = self._orphan = self._flow = self._finished = None
-        self._guard, self._wake = threading.RLock(), SimpleQueue()
+        self._guard, self._wake = threading.RLock(), Bell()
         for inherited in sockets:
             if inherited is not None:
                 inherited.close()
@@ -326,10 +326,8 @@ class SyncIO:
     def _sleep(self, seconds: float) -> None:
         give_up = time.monotonic() + seconds
         self._heed()
-        with contextlib.suppress(Empty):
-            while True:
-                self._wake.get(timeout=max(give_up - time.monotonic(), 0))
-                self._heed()
+        while self._wake.wait(give_up - time.monotonic()):
+            self._heed()
 
     # -- races
 

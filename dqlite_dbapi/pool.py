@@ -6,12 +6,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Generic, TypeVar, overload
 
 from dqlite_dbapi import _poolbase
+from dqlite_dbapi._bell import Bell
 from dqlite_dbapi.connection import Connection
 from dqlite_dbapi.options import Options
 from dqlite_dbapi.rowfactory import RowFactory
@@ -74,7 +73,7 @@ class ConnectionPool(_poolbase.BasePool[Connection[R]], Generic[R]):
         `configure(connection)` runs for each new one, `check` before and `reset` after each use; a
         connection for which one raises is replaced. `open=False` waits for `open()`.
         """
-        self._signals: SimpleQueue[None] = SimpleQueue()
+        self._signals = Bell()
         self._lock = threading.Lock()
         self._worker: threading.Thread | None = None
         super().__init__(target, database, settings)
@@ -256,7 +255,7 @@ class ConnectionPool(_poolbase.BasePool[Connection[R]], Generic[R]):
         """
         with self._lock:
             idle, worker = self._ledger.close(), self._worker
-            self._signals.put(None)
+            self._signals.ring()
         for connection in idle:
             connection.close()
         if worker is not None and worker is not threading.current_thread():
@@ -281,12 +280,12 @@ class ConnectionPool(_poolbase.BasePool[Connection[R]], Generic[R]):
 
     def _notifier(self) -> Callable[[], object]:
         signals = self._signals
-        return lambda: signals.put(None)
+        return signals.ring
 
     def _wake(self) -> None:
         """Have the thread look at what is due; the lock is held."""
         if self._worker is not None:
-            self._signals.put(None)
+            self._signals.ring()
         elif self._ledger.pause(time.monotonic()) is not None:
             arguments = (weakref.ref(self), self._signals)
             worker = threading.Thread(target=_work, args=arguments, name=self._name, daemon=True)
@@ -333,7 +332,7 @@ class ConnectionPool(_poolbase.BasePool[Connection[R]], Generic[R]):
 
     def _start_anew(self) -> None:
         self._lock = threading.Lock()
-        self._signals = SimpleQueue()
+        self._signals = Bell()
         self._worker = None
         super()._start_anew()
         for connection in self._inherited:
@@ -368,7 +367,7 @@ class Lease(Generic[R]):
             self._pool.putconn(connection)
 
 
-def _work(reference: weakref.ref[ConnectionPool[Any]], signals: SimpleQueue[None]) -> None:
+def _work(reference: weakref.ref[ConnectionPool[Any]], signals: Bell) -> None:
     """Keep a pool in order without keeping it alive."""
     while True:
         pool = reference()
@@ -376,6 +375,5 @@ def _work(reference: weakref.ref[ConnectionPool[Any]], signals: SimpleQueue[None
         if pause is None:
             return
         del pool
-        with suppress(Empty):
-            if pause:
-                signals.get(timeout=pause)
+        if pause:
+            signals.wait(pause)

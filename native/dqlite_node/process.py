@@ -56,7 +56,7 @@ class Child:
         self._stop_timeout = stop_timeout
         self._launcher = tuple(launcher)
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
-        self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._on_crash = on_crash
         self._running = False
         self._expected = threading.Event()
