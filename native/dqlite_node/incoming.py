@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from dqlite_node.dial import split_address
 
 PATIENCE = 0.5  #: seconds that the engine has to close what was cut
 _PAUSE = 0.001
+_RESET = struct.pack("@ii", 1, 0)
 
 
 def hang_up(listener: str) -> None:
@@ -20,12 +22,12 @@ def hang_up(listener: str) -> None:
     `listener`: the bound address, numeric or `@name`. Returns when the engine has closed them.
     """
     give_up = time.monotonic() + PATIENCE
-    while _cut(listener) and time.monotonic() < give_up:
+    while _sweep(listener) and time.monotonic() < give_up:
         time.sleep(_PAUSE)
 
 
-def _cut(listener: str) -> bool:
-    """Whether there was anything."""
+def _sweep(listener: str) -> bool:
+    """End what there is; whether there was anything."""
     found = False
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError), _borrowed(int(name)) as connection:
@@ -35,8 +37,18 @@ def _cut(listener: str) -> bool:
             if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 _replace(int(name))
             else:
-                connection.shutdown(socket.SHUT_RDWR)
+                _cut_off(connection)
     return found
+
+
+def _cut_off(connection: socket.socket) -> None:
+    """Have the engine see the end of the stream, and the peer a reset when it closes it.
+
+    A peer that is sending much, such as a snapshot, would else wait at a closed window for minutes.
+    """
+    if connection.family != socket.AF_UNIX:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    connection.shutdown(socket.SHUT_RDWR)
 
 
 def _replace(descriptor: int) -> None:

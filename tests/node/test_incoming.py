@@ -47,6 +47,27 @@ def test_nobody_is_accepted_and_the_accepted_are_cut(listener):
             late.connect(name)
 
 
+def send_on(client):
+    while True:
+        client.send(bytes(1 << 16))
+
+
+def test_a_peer_in_the_middle_of_sending_is_told(listener):
+    server, address = listener
+    with dialled(server) as client, server.accept()[0] as accepted:
+        client.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            send_on(client)
+        hang_up(address)
+        with suppress(ConnectionResetError):
+            while accepted.recv(1 << 20):
+                pass
+        accepted.close()
+        client.settimeout(5.0)
+        with pytest.raises(ConnectionError):
+            send_on(client)
+
+
 def test_other_sockets_stay(listener):
     _, address = listener
     other = socket.create_server(("127.0.0.1", 0))
