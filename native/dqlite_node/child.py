@@ -59,9 +59,8 @@ class Channel:
 
         Gives what to give away before.
         """
-        with suppress(
-            queue.Empty
-        ):  # and `get` below cannot wait for ever, see `Bell` of the driver
+        # After this look `get` cannot wait for ever (see the driver's `_bell`).
+        with suppress(queue.Empty):
             return self._orders.get_nowait()
         while os.getppid() == parent:
             try:
