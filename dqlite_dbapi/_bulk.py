@@ -287,7 +287,7 @@ class _Bulk:
             text = self._text(len(units[0]))
             yield from self._checked(self._prepared.begin(base._session, text))
         self._launched = time.monotonic()
-        if len(units) > 1 or len(units[0]) > 1:
+        if sum(map(len, units)) > 1:
             messages = [_SAVE]
             for unit in units:
                 messages += [self._message(unit), _FENCE]
@@ -297,15 +297,15 @@ class _Bulk:
     def _land(self) -> Flow[None]:
         """Count what the flight under way changed, if there is one."""
         units, self._flying = self._flying, []
+        rows = sum(map(len, units))
+        if not rows:
+            return
         try:
-            if len(units) > 1 or (units and len(units[0]) > 1):
-                yield from self._judge(units)
-            elif units:
-                yield from self._one(units[0][0])
+            yield from self._one(units[0][0]) if rows == 1 else self._judge(units)
         finally:
             slow, seconds = self._base._options.slow_query, time.monotonic() - self._launched
-            if units and slow is not None and seconds >= slow:
-                rows, text = sum(map(len, units)), self._statement.text
+            if slow is not None and seconds >= slow:
+                text = self._statement.text
                 _log.warning("slow statements, %.3f s for %d rows: %s", seconds, rows, text)
 
     def _judge(self, units: list[list[EncodedRow]]) -> Flow[None]:

@@ -279,8 +279,7 @@ class ConnectionPool(_poolbase.BasePool[Connection[R]], Generic[R]):
     # -- the thread
 
     def _notifier(self) -> Callable[[], object]:
-        signals = self._signals
-        return signals.ring
+        return self._signals.ring
 
     def _wake(self) -> None:
         """Have the thread look at what is due; the lock is held."""

@@ -135,9 +135,7 @@ class Session:
 
         `ProtocolViolation` for an answer of another type than `expected`.
         """
-        if self.state is not State.READY:
-            raise ConnectionLost(f"the session is {self.state.value}", address=self.address)
-        self.state = State.BUSY
+        self._begin()
         frame = yield from self._frame(message)
         if frame.kind == _FAILURE:
             self.state = State.READY
@@ -164,13 +162,15 @@ class Session:
 
     def land(self, count: int) -> Flow[list[Frame]]:
         """Read the answers of what `launch` sent."""
-        if self.state is not State.BUSY:
-            raise ConnectionLost(f"the session is {self.state.value}", address=self.address)
+        self._require(State.BUSY)
         return (yield from self._answers(b"", count, _RESULT))
 
-    def _begin(self) -> None:
-        if self.state is not State.READY:
+    def _require(self, state: State) -> None:
+        if self.state is not state:
             raise ConnectionLost(f"the session is {self.state.value}", address=self.address)
+
+    def _begin(self) -> None:
+        self._require(State.READY)
         self.state = State.BUSY
 
     def _answers(self, messages: bytes, count: int, expected: int) -> Flow[list[Frame]]:

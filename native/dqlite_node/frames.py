@@ -151,17 +151,22 @@ class Inspector:
 
 def check_name(name: bytes) -> None:
     """Malformed for names of databases that crash members (server hazards H33), or are no text."""
-    try:
-        name.decode()
-    except UnicodeDecodeError as error:
-        raise Malformed(f"a database named {name[:60]!r}") from error
     if (
         not 1 <= len(name) <= MAX_NAME
         or name == b":memory:"
         or name.startswith(b"file:")
         or name.endswith((b"-wal", b"-journal"))
+        or not _is_utf8(name)
     ):
         raise Malformed(f"a database named {name[:60]!r}")
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _text(body: bytes, at: int) -> bytes:
