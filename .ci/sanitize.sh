@@ -10,7 +10,7 @@ rm -f "$folder"/dqlite_dbapi/*.so
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 gcc -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
     -Wall -Wextra -fPIC -shared -DPy_LIMITED_API=0x030A0000 "-I$include" \
-    native/rows/rows.c -o "$folder/dqlite_dbapi/_rows.abi3.so"
+    native/rows/*.c -o "$folder/dqlite_dbapi/_rows.abi3.so"
 python=$(realpath -s "$python")
 cd "$folder"
 export PYTHONPATH="$folder" PYTHONMALLOC=malloc DQLITE_DBAPI_ACCEL=c ASAN_OPTIONS=detect_leaks=0

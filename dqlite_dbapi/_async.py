@@ -77,14 +77,10 @@ class AsyncIO:
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
 
-    def ask(self, make: Callable[..., bytes | None], *args: object) -> Awaitable[bytes] | None:
-        """Send what `make` makes and await the first chunk of its answer, without a flow.
-
-        None if `make` has nothing to send.
-        """
+    def ask(self, message: bytes) -> Awaitable[bytes]:
+        """Send `message` and await the first chunk of its answer, without a flow."""
         self._is_cancelled = False
-        message = make(*args)
-        return None if message is None else self._exchange(message)
+        return self._exchange(message)
 
     def close(self) -> None:
         """Drop the transport, if there is one."""

@@ -64,7 +64,7 @@ class BaseConnection(ErrorAttributes, Link):
         self._is_special = (
             options.slow_query is not None
             or options.transaction_timeout is not None
-            or options.consistency == "linearizable"
+            or options.consistency != "leader"
         )
         if options.foreign_keys is not None:
             self._keep(lookup(f"PRAGMA foreign_keys = {options.foreign_keys:d}"))
@@ -169,8 +169,8 @@ class BaseConnection(ErrorAttributes, Link):
                 yield from self._execute(_BEGIN_BY_MODE["immediate"], ())
                 yield from self._execute(lookup((yield from self._same_cookie())), ())
                 reply = yield from self._execute(statement, params)
-                if reply.rows is not None:
-                    yield from self._rest(reply.rows)
+                if isinstance(reply, RowBuffer):
+                    yield from self._rest(reply)
                 yield from self._commit()
                 return reply
             except Error as error:
@@ -184,8 +184,9 @@ class BaseConnection(ErrorAttributes, Link):
                 yield Sleep(0.05)
 
     def _same_cookie(self) -> Flow[str]:
-        rows, _ = yield from self._execute(_READ_COOKIE, ())
-        return f"PRAGMA user_version = {rows.take(1)[0][0]}" if rows is not None else ""
+        rows = yield from self._execute(_READ_COOKIE, ())
+        cookie = rows.take(1)[0][0] if isinstance(rows, RowBuffer) else 0
+        return f"PRAGMA user_version = {cookie}"
 
     def _execute(
         self, statement: Statement, params: Sequence[object], *, implicit: bool = True
@@ -198,7 +199,7 @@ class BaseConnection(ErrorAttributes, Link):
         if transaction.state is TransactionState.LOST:
             if statement.kind is Kind.ROLLBACK:
                 transaction.ended()
-                return Reply(None, None)
+                return None
             transaction.require_usable()
         begins = (
             implicit
@@ -265,9 +266,9 @@ class BaseConnection(ErrorAttributes, Link):
             self._changes += result.rows_affected
         elif statement.kind is Kind.VACUUM:
             yield from self._regrow()
-        return Reply(None, result)
+        return result
 
-    def _received(self, statement: Statement, part: RowPart) -> Flow[Reply]:
+    def _received(self, statement: Statement, part: RowPart) -> Flow[RowBuffer]:
         """Make a reply of the first part of a result."""
         buffer = RowBuffer(part.names, part.rows, part.more, part.head)
         if part.more:
@@ -279,9 +280,9 @@ class BaseConnection(ErrorAttributes, Link):
             self._changes += len(buffer.rows)
         elif statement.is_guarded:
             self._keep(statement)
-        return Reply(buffer, None)
+        return buffer
 
-    def _answer(self, statement: Statement) -> Reply | None:
+    def _answer(self, statement: Statement) -> RowBuffer | None:
         pragma = statement.pragma
         if pragma is not None and pragma.name == "busy_timeout":
             if pragma.value is not None and pragma.value.isdecimal():
@@ -292,7 +293,7 @@ class BaseConnection(ErrorAttributes, Link):
             if found is None:
                 return None
             local = found
-        return Reply(RowBuffer(local.names, local.rows, more=False), None)
+        return RowBuffer(local.names, local.rows, more=False)
 
     def _wrapped(self, statement: Statement, params: Sequence[object]) -> Flow[Reply]:
         yield from self._execute(_BEGIN_BY_MODE["immediate"], ())
@@ -311,7 +312,7 @@ class BaseConnection(ErrorAttributes, Link):
         yield from self._commit()
         for text in split(sql):
             reply = yield from self._execute(lookup(text), (), implicit=False)
-            if reply.rows is not None and reply.rows.more:
+            if isinstance(reply, RowBuffer) and reply.more:
                 yield from self._discard()
 
     # -- after an error

@@ -32,7 +32,7 @@ from dqlite_dbapi.wire.constants import MAX_NARROW_PARAMS, Request, Response
 from dqlite_dbapi.wire.frames import Frame
 from dqlite_dbapi.wire.params import EncodedRow, encode_row, join_rows
 from dqlite_dbapi.wire.requests import SQL_PREFIX, encode_sql, join
-from dqlite_dbapi.wire.responses import Failure, decode_result, first_failure
+from dqlite_dbapi.wire.responses import Failure, Result, decode_result, first_failure
 
 if TYPE_CHECKING:
     from dqlite_dbapi._base import BaseConnection
@@ -180,8 +180,8 @@ class _Bulk:
     def _single(self, values: Sequence[object]) -> Flow[None]:
         """Send one row as `execute` does, which begins the transaction and takes its lock."""
         base = self._base
-        _, result = yield from base._perform(self._statement, values)
-        if result is not None:
+        result = yield from base._perform(self._statement, values)
+        if isinstance(result, Result):
             self.total += result.rows_affected
         if base._transaction.state is TransactionState.OPEN:
             self._serial = base._transaction.serial

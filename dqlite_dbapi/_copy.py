@@ -317,7 +317,7 @@ def answer(snapshot: Snapshot, statement: Statement, values: Sequence[Any]) -> R
     except sqlite3.Error as error:
         raise _translated(error, snapshot.address) from error
     names = tuple(column[0] for column in cursor.description or ())
-    return Reply(RowBuffer(names, rows, more=False, head=_head(rows[0]) if rows else b""), None)
+    return RowBuffer(names, rows, more=False, head=_head(rows[0]) if rows else b"")
 
 
 _CODES = {int: 1, float: 2, str: 3, bytes: 4, type(None): 5}  # wire-protocol 3.1

@@ -16,6 +16,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from dqlite_dbapi._base import BaseConnection
+from dqlite_dbapi._results import RowBuffer
 from dqlite_dbapi._source import (
     STATE_TABLE,
     TOKEN_TABLE,
@@ -330,13 +331,12 @@ class Loader:
         """Digest of a table's rows in the target, which are held a part at a time."""
         total = blake2b()
         reply = yield from self._connection._execute(lookup(table.compare), ())
-        buffer = reply.rows
-        while buffer is not None:
-            for row in buffer.take_all():
+        while isinstance(reply, RowBuffer):
+            for row in reply.take_all():
                 total.update(marshal.dumps(tuple(row), 2))
-            if not buffer.more:
+            if not reply.more:
                 break
-            yield from self._connection._next_part(buffer)
+            yield from self._connection._next_part(reply)
         return total.hexdigest()
 
     def _expected(self, table: Table) -> str:
@@ -373,7 +373,7 @@ class Loader:
 
     def _query(self, sql: str) -> Flow[list[Any]]:
         reply = yield from self._connection._execute(lookup(sql), ())
-        if reply.rows is None:
+        if not isinstance(reply, RowBuffer):
             return []
-        yield from self._connection._rest(reply.rows)
-        return reply.rows.take_all()
+        yield from self._connection._rest(reply)
+        return reply.take_all()

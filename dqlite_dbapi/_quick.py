@@ -1,7 +1,8 @@
 """The short way of the most common call: a plain SELECT whose answer comes in one piece.
 
-No flow is made for it. A connection asks for the `request`, has its runner exchange that for the
-first chunk of the answer, and gives the chunk to `answer`. Whatever else happens is for `longer`.
+No flow is made for it. A connection asks for the `request` and has its runner exchange that for the
+first chunk of the answer; if that decodes as a whole result, the session is READY again. Whatever
+else happens is for `longer`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dqlite_dbapi._results import Reply, RowBuffer
+from dqlite_dbapi._results import Reply
 from dqlite_dbapi.errors import Error
 from dqlite_dbapi.protocol.effects import Flow
 from dqlite_dbapi.protocol.session import State
@@ -17,13 +18,11 @@ from dqlite_dbapi.protocol.transaction import TransactionState
 from dqlite_dbapi.sql import Statement
 from dqlite_dbapi.wire.constants import MAX_NARROW_PARAMS, Request
 from dqlite_dbapi.wire.requests import encode_sql
-from dqlite_dbapi.wire.rows import decode_answer
 
 if TYPE_CHECKING:
     from dqlite_dbapi._base import BaseConnection
 
 _QUERY = int(Request.QUERY_SQL)
-_new = tuple.__new__  # what Reply(...) does, at half the price
 _READY, _BUSY, _LOST = State.READY, State.BUSY, TransactionState.LOST
 
 
@@ -34,8 +33,7 @@ def request(base: BaseConnection, statement: Statement, params: Sequence[object]
     """
     session = base._session
     if (
-        base._is_special
-        or base._streaming is not None
+        base._streaming is not None
         or session.state is not _READY
         or base._transaction.state is _LOST
         or base._trace is not None
@@ -48,15 +46,6 @@ def request(base: BaseConnection, statement: Statement, params: Sequence[object]
         message = encode_sql(_QUERY, statement.encoded, params, 0, base._adapters)
     session.state = _BUSY
     return message
-
-
-def answer(base: BaseConnection, chunk: bytes) -> Reply | None:
-    """What `chunk` answers if it is a whole result, None if it is more or something else."""
-    found = decode_answer(chunk)
-    if found is None:
-        return None
-    base._session.state = _READY
-    return _new(Reply, (RowBuffer(*found), None))
 
 
 def longer(

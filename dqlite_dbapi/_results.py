@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dqlite_dbapi._bulk import execute_many
 from dqlite_dbapi.errors import Error, NotSupportedError, ProgrammingError
@@ -111,11 +111,8 @@ class RowBuffer:
             raise error
 
 
-class Reply(NamedTuple):
-    """Answer to a statement: rows, or what RESULT told."""
-
-    rows: RowBuffer | None
-    result: Result | None
+#: What a statement was answered: rows, or what RESULT told; None where nothing had to be sent.
+Reply = RowBuffer | Result | None
 
 
 class BaseCursor:
@@ -209,7 +206,8 @@ class BaseCursor:
             values: Sequence[object] = parameters
         else:
             values = bind(statement, parameters)
-        self._forget()
+        self._rows = self._names = self._convert = None
+        self._rowcount = -1
         return statement, values
 
     def _forget(self) -> None:
@@ -219,24 +217,23 @@ class BaseCursor:
         self._rowcount = -1
 
     def _accept(self, statement: Statement, reply: Reply) -> None:
-        rows, result = reply
-        if rows is not None:
-            if rows.names:
-                self._rows = rows
-                self._plan(rows)
+        if isinstance(reply, RowBuffer):
+            if reply.names:
+                self._rows = reply
+                base = self._base
+                if self._row_factory is None and not base._detects and base.text_factory is str:
+                    self._names = reply.names
+                else:
+                    self._plan(reply)
             if statement.returning:
-                self._rowcount = len(rows.rows)
-        elif result is not None and statement.kind is Kind.WRITE:
-            self._rowcount = result.rows_affected
-            if statement.inserts and (result.rows_affected or result.last_insert_id):
-                self._lastrowid = result.last_insert_id
+                self._rowcount = len(reply.rows)
+        elif reply is not None and statement.kind is Kind.WRITE:
+            self._rowcount = reply.rows_affected
+            if statement.inserts and (reply.rows_affected or reply.last_insert_id):
+                self._lastrowid = reply.last_insert_id
 
     def _plan(self, rows: RowBuffer) -> None:
-        base = self._base
-        if self._row_factory is None and not base._detects and base.text_factory is str:
-            self._names, self._convert = rows.names, None
-            return
-        self._names, convert = base._conversion(rows)
+        self._names, convert = self._base._conversion(rows)
         self._convert = _chained(convert, make_maker(self._row_factory, self, self._names))
 
     def _many(self, sql: str, parameters: Iterable[Parameters]) -> Flow[None]:

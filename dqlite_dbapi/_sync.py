@@ -7,6 +7,7 @@ is closed by the flow's own thread, or a reader could meet one that has been giv
 
 from __future__ import annotations
 
+import _socket
 import socket
 import threading
 import time
@@ -31,6 +32,8 @@ from dqlite_dbapi.protocol.effects import (
     Sleep,
 )
 from dqlite_dbapi.tls import TLS
+from dqlite_dbapi.wire._accel import ask, exchange
+from dqlite_dbapi.wire.rows import Answer, decode_answer
 
 if TYPE_CHECKING:
     import ssl
@@ -41,6 +44,7 @@ _CHUNK = 65536
 _MORE = 1 << 18  # once an answer has turned out to be long
 _NOBODY = object()
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+_RECV = _socket.socket.recv  # TLS, and libraries such as gevent, put another one in its place
 
 
 class SyncIO:
@@ -63,6 +67,8 @@ class SyncIO:
         self._address = ""
         self._limit = 0.0
         self._is_tcp = False
+        self._ask: Callable[[int, bytes], Answer | bytes] | None = None
+        self._talk: Callable[[int, bytes], bytes] | None = None
         self._is_new = False  # the member has not answered yet
         self._tls = tls
         self._keepalive = keepalive
@@ -101,16 +107,19 @@ class SyncIO:
             if self._is_disturbed and outer is None:
                 self._settle()
 
-    def ask(self, make: Callable[..., bytes | None], *args: object) -> bytes | None:
-        """Send what `make` makes and return the first chunk of its answer, without a flow.
-
-        None if `make` has nothing to send.
-        """
+    def ask(self, message: bytes) -> Answer | bytes:
+        """Send `message` and receive once, without a flow: a whole result, else the bytes."""
         outer = self._flow
         try:
             self._flow = object()  # from here on it can be cancelled
-            message = make(*args)
-            return None if message is None else self._exchange(message)
+            present = self._socket
+            if present is None or self._ask is None:
+                chunk = self._exchange(message)
+                return decode_answer(chunk) or chunk
+            try:
+                return self._ask(present.fileno(), message) or self._exchange(b"")
+            except OSError as error:
+                raise self._failed(error) from None
         finally:
             self._flow = outer
             if self._is_disturbed and outer is None:
@@ -174,6 +183,8 @@ class SyncIO:
             raise self._lost("the connection is closed")
         chunk: bytes | int
         try:
+            if self._talk is not None and message and answered:
+                return self._talk(present.fileno(), message) or self._exchange(b"")
             if message:
                 present.sendall(message)
             elif self._is_tcp and _QUICKACK is not None:
@@ -186,14 +197,18 @@ class SyncIO:
                 chunk = present.recv(_CHUNK if message else _MORE)
             else:
                 chunk = present.recv_into(room)
-        except (BlockingIOError, TimeoutError):
-            self._drop()
-            raise Timeout(f"no answer within {self._limit:g} s", address=self._address) from None
         except OSError as error:
-            raise self._lost(str(error), error) from None
+            raise self._failed(error) from None
         if not chunk:
             raise self._lost("the member closed the connection")
         return chunk
+
+    def _failed(self, error: OSError) -> Error:
+        """Drop the socket; the error for what the system says of an exchange."""
+        if isinstance(error, (BlockingIOError, TimeoutError)):
+            self._drop()
+            return Timeout(f"no answer within {self._limit:g} s", address=self._address)
+        return self._lost(str(error), error)
 
     def _lost(self, reason: str, error: OSError | None = None) -> Error:
         """Drop the socket; the error for its loss, of which `cancel` may be the cause."""
@@ -269,6 +284,8 @@ class SyncIO:
             self._is_tcp = connected.family != socket.AF_UNIX
             if self._is_tcp:
                 tune(connected, self._keepalive, self._user_timeout)
+            is_plain = type(connected).recv is _RECV
+            self._ask, self._talk = (ask, exchange) if is_plain else (None, None)
             if self._tls is not None:
                 self._is_new = True
                 connected.settimeout(max(give_up - time.monotonic(), 0.001))
@@ -387,5 +404,6 @@ class SyncIO:
             adopted, winner._socket = winner._socket, None
         self._address, self._limit = winner._address, winner._limit
         self._is_tcp, self._is_new = winner._is_tcp, winner._is_new
+        self._ask, self._talk = winner._ask, winner._talk
         if adopted is not None:
             self._use(adopted)

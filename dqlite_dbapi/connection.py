@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, TypeVar, overload
 
 from dqlite_dbapi import errors
 from dqlite_dbapi._base import BaseConnection
-from dqlite_dbapi._quick import answer, longer, request
+from dqlite_dbapi._quick import longer, request
 from dqlite_dbapi._results import Parameters, Reply, RowBuffer
 from dqlite_dbapi._sockets import leave_to_parent
 from dqlite_dbapi._sync import SyncIO
@@ -25,6 +25,7 @@ from dqlite_dbapi.tls import from_options
 
 T = TypeVar("T")
 R = TypeVar("R")
+_READY = State.READY
 
 
 class Connection(BaseConnection, Generic[R]):
@@ -44,7 +45,7 @@ class Connection(BaseConnection, Generic[R]):
             user_timeout=options.tcp_user_timeout,
         )
         leave_to_parent(self)
-        self._run(self._connect(time.monotonic() + options.connect_timeout))
+        self._run(self._connect(monotonic() + options.connect_timeout))
 
     def cursor(self) -> Cursor[R]:
         """A new cursor on this connection."""
@@ -175,28 +176,23 @@ class Connection(BaseConnection, Generic[R]):
                 self._clear(error)
                 raise
 
-    def _answer_to(
-        self, statement: Statement, values: Sequence[object], consistency: str | None
-    ) -> Reply:
-        """Run one statement of the user's, a simple one by the short way (`_quick`)."""
-        if consistency is not None or not statement.is_simple:
-            return self._run(self._perform(statement, values, consistency))
+    def _quickly(self, statement: Statement, values: Sequence[object]) -> Reply:
+        """Run a simple statement of the user's by the short way (`_quick`), if it is open."""
         with self._lock:
             try:
-                if self._closed:
-                    self._require_open()
-                started = time.monotonic()
-                came: bytes | errors.Error | None
+                started = monotonic()
+                message = request(self, statement, values)
+                if message is None:
+                    return self._run(self._perform(statement, values))
                 try:
-                    came = self._io.ask(request, self, statement, values)
-                    reply = answer(self, came) if came is not None else None
-                    if reply is not None:
-                        return reply
+                    came = self._io.ask(message)
+                    if isinstance(came, tuple):
+                        self._session.state = _READY
+                        return RowBuffer(*came)
+                    rest = longer(self, statement, values, came, started)
                 except errors.Error as error:
-                    came = error
-                if came is None:
-                    return self._io.run(self._perform(statement, values))
-                return self._io.run(longer(self, statement, values, came, started))
+                    rest = longer(self, statement, values, error, started)
+                return self._io.run(rest)
             except BaseException as error:
                 self._clear(error)
                 raise
@@ -227,7 +223,7 @@ class Connection(BaseConnection, Generic[R]):
             self._require_open()
             held = self._snapshot
             if held is None or held.age > self.staleness:
-                fresh = stale_snapshot(self._options, time.monotonic() + self._timeout)
+                fresh = stale_snapshot(self._options, monotonic() + self._timeout)
                 self._forget_snapshot()
                 self._snapshot = held = fresh
             return answer(held, statement, values)

@@ -41,12 +41,15 @@ class Cursor(BaseCursor, Generic[R]):
         """
         statement, values = self._prepare(sql, parameters)
         connection = self._connection
-        if (consistency or connection._consistency) == "stale" and statement.is_read:
+        if consistency is None and statement.is_simple and not connection._is_special:
+            self._accept(statement, connection._quickly(statement, values))
+        elif (consistency or connection._consistency) == "stale" and statement.is_read:
             self._accept(
                 statement, connection._stale(statement, self._base._adapters.adapt_all(values))
             )
         else:
-            self._accept(statement, connection._answer_to(statement, values, consistency))
+            flow = connection._perform(statement, values, consistency)
+            self._accept(statement, connection._run(flow))
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Cursor[R]:
@@ -87,7 +90,9 @@ class Cursor(BaseCursor, Generic[R]):
 
     def fetchall(self) -> list[R]:
         """All rows that were not fetched yet."""
-        rows = self._require_rows()
+        rows = self._rows
+        if rows is None or self._closed or self._base._closed:
+            rows = self._require_rows()
         if rows.more:
             self._connection._advance(rows, to_end=True)
         return self._made(rows.take_all())

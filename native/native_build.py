@@ -47,6 +47,7 @@ __all__ = [
 
 ROWS_MODULE = "dqlite_dbapi._rows"
 NODE_MODULE = "dqlite_node._ffi"
+ROWS_SOURCES = Path("native/rows")
 NODE_SOURCES = Path("native/node")
 MODES = ("auto", "require", "off")
 OLDEST_PYTHON = "cp310"
@@ -123,8 +124,13 @@ def extensions() -> list[Extension]:
 
 def _rows_extension() -> Extension:
     macros = [("Py_LIMITED_API", LIMITED_API)] if LIMITED else []
-    source = str(Path("native/rows/rows.c"))
-    return Extension(ROWS_MODULE, [source], define_macros=macros, py_limited_api=LIMITED)
+    return Extension(
+        ROWS_MODULE,
+        sources=[str(ROWS_SOURCES / f"{part}.c") for part in ("rows", "params", "exchange")],
+        depends=[str(ROWS_SOURCES / "rows.h")],
+        define_macros=macros,
+        py_limited_api=LIMITED,
+    )
 
 
 def _node_extension() -> Extension:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Generator, Iterable, Sequence
 from contextlib import suppress
+from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, TypeVar, overload
 
 from dqlite_dbapi import errors
 from dqlite_dbapi._async import AsyncIO
 from dqlite_dbapi._base import BaseConnection
-from dqlite_dbapi._quick import answer, longer, request
+from dqlite_dbapi._quick import longer, request
 from dqlite_dbapi._results import Parameters, Reply, RowBuffer
 from dqlite_dbapi.aio.cursor import AsyncCursor
 from dqlite_dbapi.options import Options, check_autocommit, check_isolation_level, parse
@@ -21,6 +21,7 @@ from dqlite_dbapi.protocol.session import State
 from dqlite_dbapi.rowfactory import RowFactory
 from dqlite_dbapi.sql import Statement
 from dqlite_dbapi.tls import from_options
+from dqlite_dbapi.wire.rows import decode_answer
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,7 +46,7 @@ class AsyncConnection(BaseConnection, Generic[R]):
 
     async def open(self) -> AsyncConnection[R]:
         """Find the leader within `connect_timeout`; `NoLeader` names each member's reason."""
-        deadline = time.monotonic() + self._options.connect_timeout
+        deadline = monotonic() + self._options.connect_timeout
         await self._run(self._connect(deadline))
         return self
 
@@ -178,30 +179,25 @@ class AsyncConnection(BaseConnection, Generic[R]):
             self._clear()
             raise
 
-    async def _answer_to(
-        self, statement: Statement, values: Sequence[object], consistency: str | None
-    ) -> Reply:
-        """Run one statement of the user's, a simple one by the short way (`_quick`)."""
-        if consistency is not None or not statement.is_simple:
-            return await self._run(self._perform(statement, values, consistency))
+    async def _quickly(self, statement: Statement, values: Sequence[object]) -> Reply:
+        """Run a simple statement of the user's by the short way (`_quick`), if it is open."""
         lock = self._lock
         await lock.acquire()
         try:
-            if self._closed:
-                self._require_open()
-            started = time.monotonic()
-            came: bytes | errors.Error | None
+            started = monotonic()
+            message = request(self, statement, values)
+            if message is None:
+                return await self._run_locked(self._perform(statement, values))
             try:
-                answering = self._io.ask(request, self, statement, values)
-                came = None if answering is None else await answering
-                reply = answer(self, came) if came is not None else None
-                if reply is not None:
-                    return reply
+                came = await self._io.ask(message)
+                found = decode_answer(came)
+                if found is not None:
+                    self._session.state = State.READY
+                    return RowBuffer(*found)
+                rest = longer(self, statement, values, came, started)
             except errors.Error as error:
-                came = error
-            if came is None:
-                return await self._io.run(self._perform(statement, values))
-            return await self._io.run(longer(self, statement, values, came, started))
+                rest = longer(self, statement, values, error, started)
+            return await self._io.run(rest)
         except BaseException:
             self._clear()
             raise
@@ -234,7 +230,7 @@ class AsyncConnection(BaseConnection, Generic[R]):
             self._require_open()
             held = self._snapshot
             if held is None or held.age > self.staleness:
-                fresh = await stale_snapshot(self._options, time.monotonic() + self._timeout)
+                fresh = await stale_snapshot(self._options, monotonic() + self._timeout)
                 self._forget_snapshot()
                 self._snapshot = held = fresh
             return answer(held, statement, values)

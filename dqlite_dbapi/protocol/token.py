@@ -275,9 +275,9 @@ def _fence(database: Database, key: bytes, name: bytes, keep: int) -> Flow[bool]
     try:
         yield from _write(database, _FENCE, (key, name, keep))
         reply = yield from _own(database, _LOOK, (key,))
-        if not reply.rows.rows:
+        if not reply.rows:
             raise InternalError("the row of a token was written and cannot be read")
-        was_applied = reply.rows.rows[0][0] is None
+        was_applied = reply.rows[0][0] is None
         if not was_applied:
             yield from database._commit()
     except Error:

@@ -18,6 +18,10 @@ decode_answer: Callable[[bytes], pyrows.Answer | None] = pyrows.decode_answer
 encode_params: Callable[[bytes, Sequence[object], bool, Slow, object], bytes]
 encode_row: Callable[[Sequence[object], Slow, object], tuple[bytes, bytes]]
 encode_params, encode_row = pyparams.encode_params, pyparams.encode_row
+#: Send a message on a blocking socket, by descriptor, and return the first chunk of what comes;
+#: `ask` returns what `decode_answer` makes of that, unless it is None.
+exchange: Callable[[int, bytes], bytes] | None = None
+ask: Callable[[int, bytes], pyrows.Answer | bytes] | None = None
 
 _wanted = os.environ.get("DQLITE_DBAPI_ACCEL", "auto")
 if _wanted not in ("auto", "c", "python"):
@@ -26,6 +30,7 @@ if _wanted != "python":
     try:
         from dqlite_dbapi import _rows
 
+        ask, exchange = _rows.ask, _rows.exchange
         encode_params, encode_row = _rows.encode_params, _rows.encode_row
         decode, decode_answer, accelerator = _rows.decode, _rows.decode_answer, "c"
     except (ImportError, AttributeError) as missing:  # AttributeError: an older build lies there

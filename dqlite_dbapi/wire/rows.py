@@ -7,9 +7,18 @@ from typing import Any, NamedTuple
 
 from dqlite_dbapi.errors import DataError, ProtocolViolation
 from dqlite_dbapi.wire._accel import decode, decode_answer
+from dqlite_dbapi.wire.pyrows import Answer
 from dqlite_dbapi.wire.values import decode_text
 
-__all__ = ["Row", "RowsHeader", "decode_answer", "decode_header", "decode_rows", "type_codes"]
+__all__ = [
+    "Answer",
+    "Row",
+    "RowsHeader",
+    "decode_answer",
+    "decode_header",
+    "decode_rows",
+    "type_codes",
+]
 
 Row = tuple[Any, ...]
 _MAX_COLUMNS = 32767  # SQLITE_MAX_COLUMN's upper limit

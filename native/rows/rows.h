@@ -1,0 +1,39 @@
+/* What the parts of dqlite_dbapi._rows share. */
+#ifndef DQLITE_DBAPI_ROWS_H
+#define DQLITE_DBAPI_ROWS_H
+
+#include <Python.h>
+#include <stdint.h>
+
+#pragma GCC visibility push(hidden)
+
+enum {
+	INTEGER = 1,
+	FLOAT = 2,
+	TEXT = 3,
+	BLOB = 4,
+	NULL_VALUE = 5,
+	UNIXTIME = 9,
+	ISO8601 = 10,
+	BOOLEAN = 11
+};
+
+/* Raise ValueError, and return NULL. */
+PyObject *damaged(const char *what);
+
+/* What decode_answer() returns for these bytes. */
+PyObject *answer_in(const char *chunk, Py_ssize_t size);
+
+PyObject *encode_params(PyObject *module, PyObject *const *args, Py_ssize_t given);
+PyObject *encode_row(PyObject *module, PyObject *const *args, Py_ssize_t given);
+PyObject *ask(PyObject *module, PyObject *const *args, Py_ssize_t given);
+PyObject *exchange(PyObject *module, PyObject *const *args, Py_ssize_t given);
+
+extern const char encode_params_doc[];
+extern const char encode_row_doc[];
+extern const char ask_doc[];
+extern const char exchange_doc[];
+
+#pragma GCC visibility pop
+
+#endif
