@@ -19,7 +19,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dqlite_dbapi.errors import Error, from_failure
 from dqlite_dbapi.protocol.batch import FACTS, Template, cut, find_template, is_plain
@@ -28,10 +28,11 @@ from dqlite_dbapi.protocol.prepared import Prepared
 from dqlite_dbapi.protocol.statements import lookup
 from dqlite_dbapi.protocol.transaction import TransactionState
 from dqlite_dbapi.sql import Statement, bind
+from dqlite_dbapi.wire._accel import encode_rows
 from dqlite_dbapi.wire.constants import MAX_NARROW_PARAMS, Request, Response
 from dqlite_dbapi.wire.frames import Frame
-from dqlite_dbapi.wire.params import EncodedRow, encode_row, join_rows
-from dqlite_dbapi.wire.requests import SQL_PREFIX, encode_sql, join
+from dqlite_dbapi.wire.params import EncodedRow, encode_row
+from dqlite_dbapi.wire.requests import SQL_PREFIX, encode_many, encode_sql
 from dqlite_dbapi.wire.responses import Failure, Result, decode_result, first_failure
 
 if TYPE_CHECKING:
@@ -75,10 +76,14 @@ def execute_many(
     bulk = _Bulk(base, statement)
     try:
         try:
-            take = bulk.take
-            for item in items:
-                if not take(item):
-                    yield from bulk.add(item)
+            # Between two items of a list or tuple no code of the program runs.
+            is_span = type(items) is list or type(items) is tuple
+            spans: Iterable[Any] = [items] if is_span else zip(iter(items))
+            for span in spans:
+                place = 0
+                while (place := bulk.take(span, place)) < len(span):
+                    yield from bulk.add(span[place])
+                    place += 1
         except Exception:
             yield from bulk.flush()
             raise
@@ -126,26 +131,15 @@ class _Bulk:
             self._order = template.order
             self._texts = {}
 
-    def take(self, item: Parameters) -> bool:
-        """Let one more row wait with others, if there is nothing else to do for it."""
+    def take(self, items: Sequence[Parameters], place: int) -> int:
+        """Let rows wait with others while there is nothing else to do for them; the next place."""
         base, rows = self._base, self._rows
-        if (
-            not rows
-            or not self._is_free
-            or base._unsent is None
-            or type(item) is not tuple
-            or len(item) != self._slots
-            or len(rows) >= self._most
-            or self._size > _FLIGHT_BYTES
-        ):
-            return False
-        order = self._order
-        row = encode_row([item[slot] for slot in order] if order else item, base._adapters)
-        if self._rows is not rows:  # an adapter has used the connection
-            return False
-        rows.append(row)
-        self._size += len(row[1])
-        return True
+        if not rows or not self._is_free or base._unsent is None or base._adapters.covers_natives:
+            return place
+        room = _FLIGHT_BYTES - self._size
+        place, size = encode_rows(items, place, self._slots, self._order, rows, self._most, room)
+        self._size += size
+        return place
 
     def add(self, item: Parameters) -> Flow[None]:
         """Take one item: send it, or let it wait."""
@@ -377,11 +371,10 @@ class _Bulk:
     def _message(self, unit: list[EncodedRow]) -> bytes:
         text = self._text(len(unit))
         schema = int(len(unit) * len(unit[0][0]) > MAX_NARROW_PARAMS)
-        params = join_rows(unit, wide=schema == 1)
         head = self._prepared.head(self._base._session, text)
         if head is not None:
-            return join(Request.EXEC, head, params, schema)
-        return join(_EXEC, SQL_PREFIX + text, params, schema)
+            return encode_many(Request.EXEC, head, unit, schema)
+        return encode_many(_EXEC, SQL_PREFIX + text, unit, schema)
 
     def _text(self, count: int) -> bytes:
         """The statement of `count` rows, as a wire field."""

@@ -21,5 +21,16 @@ def encode_row(
     adapters: object,
     /,
 ) -> tuple[bytes, bytes]: ...
+def encode_rows(
+    items: Sequence[object],
+    start: int,
+    slots: int,
+    order: tuple[int, ...],
+    out: list[tuple[bytes, bytes]],
+    most: int,
+    room: int,
+    /,
+) -> tuple[int, int]: ...
+def join_rows(head: bytes, rows: list[tuple[bytes, bytes]], wide: bool, /) -> bytes: ...
 def ask(descriptor: int, message: bytes, /) -> Answer | bytes: ...
 def exchange(descriptor: int, message: bytes, /) -> bytes: ...

@@ -18,6 +18,11 @@ decode_answer: Callable[[bytes], pyrows.Answer | None] = pyrows.decode_answer
 encode_params: Callable[[bytes, Sequence[object], bool, Slow, object], bytes]
 encode_row: Callable[[Sequence[object], Slow, object], tuple[bytes, bytes]]
 encode_params, encode_row = pyparams.encode_params, pyparams.encode_row
+encode_rows: Callable[
+    [Sequence[object], int, int, tuple[int, ...], list[tuple[bytes, bytes]], int, int],
+    tuple[int, int],
+] = pyparams.encode_rows
+join_rows: Callable[[bytes, list[tuple[bytes, bytes]], bool], bytes] = pyparams.join_rows
 #: Send a message on a blocking socket, by descriptor, and return the first chunk of what comes;
 #: `ask` returns what `decode_answer` makes of that, unless it is None.
 exchange: Callable[[int, bytes], bytes] | None = None
@@ -32,6 +37,7 @@ if _wanted != "python":
 
         ask, exchange = _rows.ask, _rows.exchange
         encode_params, encode_row = _rows.encode_params, _rows.encode_row
+        encode_rows, join_rows = _rows.encode_rows, _rows.join_rows
         decode, decode_answer, accelerator = _rows.decode, _rows.decode_answer, "c"
     except (ImportError, AttributeError) as missing:  # AttributeError: an older build lies there
         if _wanted == "c":

@@ -58,13 +58,9 @@ def encode_row(values: Sequence[object], adapters: Adapting | None = None) -> En
     return _accel.encode_row(values, encode_value, adapters)
 
 
-def join_rows(rows: Sequence[EncodedRow], *, wide: bool) -> list[bytes]:
-    """The parts of one parameter tuple that holds the values of all `rows`; none without values."""
-    codes = b"".join([row[0] for row in rows])
-    if not codes:
-        return []
-    header = len(codes).to_bytes(4 if wide else 1, "little") + codes
-    return [header, bytes(-len(header) & 7), *[row[1] for row in rows]]
+def join_rows(rows: list[EncodedRow], *, wide: bool, head: bytes) -> bytes:
+    """Encode the values of all `rows` as one tuple behind `head`; see `encode_params`."""
+    return _accel.join_rows(head, rows, wide)
 
 
 def encode_value(value: Any, position: int, adapters: Adapting | None) -> Encoded:

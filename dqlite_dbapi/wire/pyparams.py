@@ -39,9 +39,14 @@ def encode_params(
     _encode(values, codes, parts, slow, adapters)
     codes.extend(bytes(-len(codes) & 7))
     parts[1] = bytes(codes)
-    if head:
+    return _joined(parts)
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    """The parts, the size filled in at the first one's beginning, where a message begins."""
+    if parts[0]:
         size = sum(map(len, parts)) - 8
-        parts[0] = U32.pack(size >> 3) + head[4:]
+        parts[0] = U32.pack(size >> 3) + parts[0][4:]
     return b"".join(parts)
 
 
@@ -51,6 +56,54 @@ def encode_row(values: Sequence[object], slow: Slow, adapters: object, /) -> tup
     parts: list[bytes] = []
     _encode(values, codes, parts, slow, adapters)
     return bytes(codes), b"".join(parts)
+
+
+def encode_rows(
+    items: Sequence[object],
+    start: int,
+    slots: int,
+    order: tuple[int, ...],
+    out: list[tuple[bytes, bytes]],
+    most: int,
+    room: int,
+    /,
+) -> tuple[int, int]:
+    """Append what `encode_row` makes of `items` from `start` on to `out`, while they are plain.
+
+    That ends at an item that is no tuple of `slots` values all of which are plain, when `out` holds
+    `most` rows or when the values exceed `room` bytes. A row's values are those at the places that
+    `order` names, all if it is empty. Returns the number of the first item that was not taken, and
+    the bytes of the values.
+    """
+    size = 0
+    for position in range(start, len(items)):
+        item = items[position]
+        if len(out) >= most or size > room or type(item) is not tuple or len(item) != slots:
+            return position, size
+        values = [item[slot] for slot in order] if order else item
+        try:
+            row = encode_row(values, _refuse, None)
+        except _NotPlainError:
+            return position, size
+        out.append(row)
+        size += len(row[1])
+    return max(start, len(items)), size
+
+
+def join_rows(head: bytes, rows: list[tuple[bytes, bytes]], wide: bool, /) -> bytes:
+    """Put the values of all `rows` behind `head` as `encode_params` does."""
+    codes = b"".join([row[0] for row in rows])
+    count = len(codes).to_bytes(4 if wide else 1, "little")
+    parts = [head, count, codes, bytes(-len(count + codes) & 7), *[row[1] for row in rows]]
+    return _joined(parts)
+
+
+class _NotPlainError(Exception):
+    """A value is for `slow`."""
+
+
+def _refuse(_value: object, _position: int, _adapters: object) -> tuple[int, bytes]:
+    raise _NotPlainError
 
 
 def _encode(

@@ -93,7 +93,9 @@ static void release(struct tuple *t)
 	Py_XDECREF(t->values);
 }
 
-/* Take values apart; what was taken is released again when it fails. */
+/* Take values apart; what was taken is released again when it fails, which is an exception unless
+ * slow is NULL and a value is not plain.
+ */
 static int take(struct tuple *t, PyObject *values, PyObject *slow, PyObject *adapters)
 {
 	t->codes = t->few;
@@ -115,6 +117,10 @@ static int take(struct tuple *t, PyObject *values, PyObject *slow, PyObject *ada
 	for (Py_ssize_t position = 0; position < t->count; position++) {
 		Py_ssize_t size;
 		int code = measure(PyTuple_GetItem(t->values, position), &size);
+		if (code == 0 && slow == NULL) {
+			release(t);
+			return -1;
+		}
 		if (code == 0) {
 			code = measure_slowly(t, position, slow, adapters, &size);
 		}
@@ -173,6 +179,34 @@ static void put(const struct tuple *t, unsigned char *codes, unsigned char *p)
 	}
 }
 
+/* Bytes of the head, the count of values and room for their codes and the `size` bytes of them. */
+static PyObject *begin(const char *head, Py_ssize_t head_size, Py_ssize_t count, Py_ssize_t size,
+		       int wide, unsigned char **codes, unsigned char **body)
+{
+	Py_ssize_t before = wide ? 4 : 1;
+	Py_ssize_t header = (before + count + 7) / 8 * 8;
+	PyObject *result = PyBytes_FromStringAndSize(NULL, head_size + header + size);
+	if (result == NULL) {
+		return NULL;
+	}
+	unsigned char *start = (unsigned char *)PyBytes_AsString(result);
+	memcpy(start, head, (size_t)head_size);
+	if (head_size >= 8) {
+		uint64_t words = (uint64_t)(head_size + header + size - 8) / 8;
+		for (int byte = 0; byte < 4; byte++) {
+			start[byte] = (unsigned char)(words >> byte * 8);
+		}
+	}
+	start += head_size;
+	memset(start, 0, (size_t)header);
+	for (Py_ssize_t byte = 0; byte < before; byte++) {
+		start[byte] = (unsigned char)((uint64_t)count >> byte * 8);
+	}
+	*codes = start + before;
+	*body = start + header;
+	return result;
+}
+
 const char encode_params_doc[] = PyDoc_STR(
 	     "encode_params(head, values, wide, slow, adapters, /)\n--\n\n"
 	     "Put the tuple of values behind head, a message's beginning whose size is filled in.");
@@ -196,26 +230,30 @@ PyObject *encode_params(PyObject *module, PyObject *const *args, Py_ssize_t give
 		release(&t);
 		return damaged("too many values for the count");
 	}
-	Py_ssize_t before = wide ? 4 : 1;
-	Py_ssize_t header = (before + t.count + 7) / 8 * 8;
-	PyObject *result = PyBytes_FromStringAndSize(NULL, head_size + header + t.size);
+	unsigned char *codes;
+	unsigned char *body;
+	PyObject *result = begin(head, head_size, t.count, t.size, wide, &codes, &body);
 	if (result != NULL) {
-		unsigned char *start = (unsigned char *)PyBytes_AsString(result);
-		memcpy(start, head, (size_t)head_size);
-		if (head_size >= 8) {
-			uint64_t words = (uint64_t)(head_size + header + t.size - 8) / 8;
-			for (int byte = 0; byte < 4; byte++) {
-				start[byte] = (unsigned char)(words >> byte * 8);
-			}
-		}
-		start += head_size;
-		memset(start, 0, (size_t)header);
-		for (Py_ssize_t byte = 0; byte < before; byte++) {
-			start[byte] = (unsigned char)((uint64_t)t.count >> byte * 8);
-		}
-		put(&t, start + before, start + header);
+		put(&t, codes, body);
 	}
 	release(&t);
+	return result;
+}
+
+/* The codes and the bytes of what was taken, which is released. */
+static PyObject *finish_row(struct tuple *t)
+{
+	PyObject *codes = PyBytes_FromStringAndSize(NULL, t->count);
+	PyObject *body = PyBytes_FromStringAndSize(NULL, t->size);
+	PyObject *result = NULL;
+	if (codes != NULL && body != NULL) {
+		put(t, (unsigned char *)PyBytes_AsString(codes),
+		    (unsigned char *)PyBytes_AsString(body));
+		result = PyTuple_Pack(2, codes, body);
+	}
+	Py_XDECREF(codes);
+	Py_XDECREF(body);
+	release(t);
 	return result;
 }
 
@@ -230,19 +268,124 @@ PyObject *encode_row(PyObject *module, PyObject *const *args, Py_ssize_t given)
 		PyErr_SetString(PyExc_TypeError, "encode_row() takes 3 arguments");
 		return NULL;
 	}
-	if (take(&t, args[0], args[1], args[2]) < 0) {
+	return take(&t, args[0], args[1], args[2]) < 0 ? NULL : finish_row(&t);
+}
+
+/* The values of an item that is a tuple of `slots`, in order unless that is empty. */
+static PyObject *pick(PyObject *item, Py_ssize_t slots, PyObject *order)
+{
+	Py_ssize_t count = PyTuple_Size(order);
+	if (!PyTuple_CheckExact(item) || PyTuple_Size(item) != slots) {
 		return NULL;
 	}
-	PyObject *codes = PyBytes_FromStringAndSize(NULL, t.count);
-	PyObject *body = PyBytes_FromStringAndSize(NULL, t.size);
-	PyObject *result = NULL;
-	if (codes != NULL && body != NULL) {
-		put(&t, (unsigned char *)PyBytes_AsString(codes),
-		    (unsigned char *)PyBytes_AsString(body));
-		result = PyTuple_Pack(2, codes, body);
+	if (count == 0) {
+		Py_INCREF(item);
+		return item;
 	}
-	Py_XDECREF(codes);
-	Py_XDECREF(body);
-	release(&t);
+	PyObject *picked = PyTuple_New(count);
+	for (Py_ssize_t position = 0; picked != NULL && position < count; position++) {
+		Py_ssize_t slot = PyLong_AsSsize_t(PyTuple_GetItem(order, position));
+		PyObject *value = PyTuple_GetItem(item, slot);
+		Py_XINCREF(value);
+		if (value == NULL || PyTuple_SetItem(picked, position, value) < 0) {
+			Py_CLEAR(picked);
+		}
+	}
+	return picked;
+}
+
+const char encode_rows_doc[] =
+	PyDoc_STR("encode_rows(items, start, slots, order, out, most, room, /)\n--\n\n"
+		  "Append what encode_row() makes of plain rows to the list out: the number of the\n"
+		  "first item that was not taken, and the bytes of the values.");
+
+PyObject *encode_rows(PyObject *module, PyObject *args)
+{
+	(void)module;
+	PyObject *items, *order, *out;
+	Py_ssize_t position, slots, most, room;
+	Py_ssize_t size = 0;
+	if (!PyArg_ParseTuple(args, "OnnO!O!nn", &items, &position, &slots, &PyTuple_Type, &order,
+			      &PyList_Type, &out, &most, &room)) {
+		return NULL;
+	}
+	for (; position < PySequence_Size(items); position++) {
+		struct tuple t;
+		if (PyList_Size(out) >= most || size > room) {
+			break;
+		}
+		PyObject *item = PySequence_GetItem(items, position);
+		PyObject *values = item == NULL ? NULL : pick(item, slots, order);
+		int failed = values == NULL || take(&t, values, NULL, NULL) < 0;
+		Py_XDECREF(values);
+		Py_XDECREF(item);
+		if (failed) {
+			break;
+		}
+		Py_ssize_t more = t.size;
+		PyObject *row = finish_row(&t);
+		failed = row == NULL || PyList_Append(out, row) < 0;
+		Py_XDECREF(row);
+		if (failed) {
+			break;
+		}
+		size += more;
+	}
+	return PyErr_Occurred() ? NULL : Py_BuildValue("nn", position, size);
+}
+
+/* The two halves of a row that encode_row() made. */
+static int halves(PyObject *row, char **codes, Py_ssize_t *count, char **body, Py_ssize_t *size)
+{
+	if (!PyTuple_Check(row) || PyTuple_Size(row) != 2) {
+		PyErr_SetString(PyExc_TypeError, "rows are pairs of bytes");
+		return -1;
+	}
+	return PyBytes_AsStringAndSize(PyTuple_GetItem(row, 0), codes, count) < 0 ||
+			       PyBytes_AsStringAndSize(PyTuple_GetItem(row, 1), body, size) < 0
+		       ? -1
+		       : 0;
+}
+
+const char join_rows_doc[] =
+	PyDoc_STR("join_rows(head, rows, wide, /)\n--\n\n"
+		  "Put the list of rows that encode_row() made behind head, as one tuple of values.");
+
+PyObject *join_rows(PyObject *module, PyObject *const *args, Py_ssize_t given)
+{
+	(void)module;
+	char *head, *from_codes, *from_body;
+	Py_ssize_t head_size, codes_size, body_size;
+	Py_ssize_t count = 0, size = 0;
+	if (given != 3 || !PyList_Check(args[1])) {
+		PyErr_SetString(PyExc_TypeError, "join_rows() takes a head, a list and a bool");
+		return NULL;
+	}
+	int wide = PyObject_IsTrue(args[2]);
+	if (wide < 0 || PyBytes_AsStringAndSize(args[0], &head, &head_size) < 0) {
+		return NULL;
+	}
+	Py_ssize_t rows = PyList_Size(args[1]);
+	for (Py_ssize_t row = 0; row < rows; row++) {
+		if (halves(PyList_GetItem(args[1], row), &from_codes, &codes_size, &from_body,
+			   &body_size) < 0) {
+			return NULL;
+		}
+		count += codes_size;
+		size += body_size;
+	}
+	if ((uint64_t)count > (wide ? UINT32_MAX : UINT8_MAX)) {
+		return damaged("too many values for the count");
+	}
+	unsigned char *codes, *body;
+	PyObject *result = begin(head, head_size, count, size, wide, &codes, &body);
+	for (Py_ssize_t row = 0; result != NULL && row < rows; row++) {
+		halves(PyList_GetItem(args[1], row), &from_codes, &codes_size, &from_body,
+		       &body_size);
+		memcpy(codes, from_codes, (size_t)codes_size);
+		memcpy(body, from_body, (size_t)body_size);
+		codes += codes_size;
+		body += body_size;
+	}
 	return result;
 }

@@ -26,11 +26,15 @@ PyObject *answer_in(const char *chunk, Py_ssize_t size);
 
 PyObject *encode_params(PyObject *module, PyObject *const *args, Py_ssize_t given);
 PyObject *encode_row(PyObject *module, PyObject *const *args, Py_ssize_t given);
+PyObject *join_rows(PyObject *module, PyObject *const *args, Py_ssize_t given);
+PyObject *encode_rows(PyObject *module, PyObject *args);
 PyObject *ask(PyObject *module, PyObject *const *args, Py_ssize_t given);
 PyObject *exchange(PyObject *module, PyObject *const *args, Py_ssize_t given);
 
 extern const char encode_params_doc[];
 extern const char encode_row_doc[];
+extern const char encode_rows_doc[];
+extern const char join_rows_doc[];
 extern const char ask_doc[];
 extern const char exchange_doc[];
 

@@ -15,7 +15,7 @@ from dqlite_dbapi import _rows
 from dqlite_dbapi.errors import Error
 from dqlite_dbapi.types import Adapters
 from dqlite_dbapi.wire import pyparams
-from dqlite_dbapi.wire.params import encode_params, encode_row, encode_value, join_rows
+from dqlite_dbapi.wire.params import encode_params, encode_row, encode_value
 
 TWINS = {"c": _rows, "python": pyparams}
 ADAPTERS = Adapters()
@@ -71,10 +71,12 @@ def test_both_twins_agree(values, wide, head):
 def test_rows_are_joined_to_one_tuple(rows, wide):
     try:
         expected = encode_params([v for row in rows for v in row], wide=wide, adapters=ADAPTERS)
-        parts = join_rows([encode_row(row, ADAPTERS) for row in rows], wide=wide)
+        encoded = [encode_row(row, ADAPTERS) for row in rows]
     except Error:
         return
-    assert b"".join(parts) == expected
+    for twin in TWINS.values():
+        assert twin.join_rows(b"", encoded, wide) == expected
+        assert twin.join_rows(HEAD, encoded, wide)[4:] == HEAD[4:] + expected
 
 
 @pytest.mark.parametrize("twin", TWINS.values(), ids=list(TWINS))
