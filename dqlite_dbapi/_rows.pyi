@@ -6,6 +6,9 @@ Answer = tuple[tuple[str, ...], list[tuple[Any, ...]], bool, bytes]
 def decode(
     body: bytes | bytearray, offset: int, columns: int, out: list[tuple[Any, ...]], /
 ) -> bool: ...
+def decode_parts(
+    data: bytes, offset: int, header: bytes, columns: int, out: list[tuple[Any, ...]], /
+) -> tuple[int, bool]: ...
 def decode_answer(chunk: bytes, /) -> Answer | None: ...
 def encode_params(
     head: bytes,

@@ -233,6 +233,12 @@ class Session:
         if found:
             head = bytes(body[start : start + (len(names) + 1 >> 1)])
             self._buffer.reuse(body)
+        ahead = self._buffer.ahead if more else None
+        if ahead is not None:
+            offset, more = rows.decode_parts(*ahead, self._header, len(names), found)
+            self._buffer.skip_to(offset)
+            if not more:
+                self.state = State.READY
         return RowPart(names, found, more, head)
 
     def open(self, database: str | None, setup: Sequence[bytes] = ()) -> Flow[None]:

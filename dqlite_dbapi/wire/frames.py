@@ -85,6 +85,20 @@ class FrameBuffer:
             self._offset = 0
         return Frame(kind, schema, data[start + 8 : end])
 
+    @property
+    def ahead(self) -> tuple[bytes, int] | None:
+        """Bytes at hand and the offset of the next message in them; None if they are in pieces."""
+        if len(self._chunks) != 1 or self._needed != HEADER.size:
+            return None
+        return self._chunks[0], self._offset
+
+    def skip_to(self, offset: int) -> None:
+        """Go on behind messages that were read `ahead`."""
+        self._size -= offset - self._offset
+        self._offset = offset
+        if not self._size:
+            self._chunks, self._offset = [], 0
+
     def _gathered(self) -> Frame:
         """A message that came in pieces, its header in the first and its end in the last one."""
         pieces = self._chunks

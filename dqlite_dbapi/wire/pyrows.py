@@ -33,6 +33,33 @@ def decode(body: bytes | bytearray, offset: int, columns: int, out: list[Row], /
     return _decode(body, offset, words, columns, out)
 
 
+def decode_parts(
+    data: bytes, offset: int, header: bytes, columns: int, out: list[Row], /
+) -> tuple[int, bool]:
+    """Append the rows of the whole ROWS messages from `offset` on that begin with `header`.
+
+    Returns the offset behind those that were taken, and True when another part follows. A part
+    that is damaged or has no rows is left for `decode`.
+    """
+    more = True
+    while more and len(data) - offset >= 8 + len(header):
+        size = U32.unpack_from(data, offset)[0] * 8
+        start = offset + 8
+        body = data[start : start + size]
+        if data[offset + 4] != Response.ROWS or len(body) < size or not body.startswith(header):
+            break
+        rows: list[Row] = []
+        try:
+            follows = decode(body, len(header), columns, rows)
+        except (ValueError, IndexError, error):
+            break
+        if follows and not rows:
+            break
+        out += rows
+        more, offset = follows, start + size
+    return offset, more
+
+
 def decode_answer(chunk: bytes, /) -> Answer | None:
     """Decode a chunk that is one whole ROWS message and the last of its result; None for others.
 

@@ -6,7 +6,7 @@ from struct import error
 from typing import Any, NamedTuple
 
 from dqlite_dbapi.errors import DataError, ProtocolViolation
-from dqlite_dbapi.wire._accel import decode, decode_answer
+from dqlite_dbapi.wire._accel import decode, decode_answer, decode_parts
 from dqlite_dbapi.wire.pyrows import Answer
 from dqlite_dbapi.wire.values import decode_text
 
@@ -16,6 +16,7 @@ __all__ = [
     "RowsHeader",
     "decode_answer",
     "decode_header",
+    "decode_parts",
     "decode_rows",
     "type_codes",
 ]

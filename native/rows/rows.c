@@ -106,6 +106,8 @@ static PyObject *take_row(struct cursor *at, Py_ssize_t columns)
 			return NULL;
 		}
 	}
+	/* Its values refer to nothing, as the collector would find out at a higher price. */
+	PyObject_GC_UnTrack(row);
 	return row;
 }
 
@@ -166,6 +168,51 @@ static PyObject *decode(PyObject *module, PyObject *args)
 	struct cursor at = {(unsigned char *)bytes + offset, (unsigned char *)bytes + size};
 	int more = take_rows(&at, columns, out);
 	return more < 0 ? NULL : PyBool_FromLong(more);
+}
+
+PyDoc_STRVAR(decode_parts_doc,
+	     "decode_parts(data, offset, header, columns, out, /)\n--\n\n"
+	     "Append the rows of the whole ROWS messages from offset on to the list out: the offset\n"
+	     "behind those that were taken, and True when another part follows.");
+
+static PyObject *decode_parts(PyObject *module, PyObject *args)
+{
+	(void)module;
+	const char *data, *header;
+	PyObject *out;
+	Py_ssize_t size, offset, header_size, columns;
+	int more = 1;
+	if (!PyArg_ParseTuple(args, "y#ny#nO!", &data, &size, &offset, &header, &header_size,
+			      &columns, &PyList_Type, &out)) {
+		return NULL;
+	}
+	if (offset < 0 || columns < 0 || columns > MAX_COLUMNS) {
+		return damaged("its header is out of bounds");
+	}
+	while (more && size - offset >= 8 + header_size) {
+		const unsigned char *start = (const unsigned char *)data + offset;
+		uint64_t head = word_at(start);
+		uint64_t body = (head & UINT32_MAX) * 8;
+		Py_ssize_t before = PyList_Size(out);
+		if ((head >> 32 & 255) != ROWS || body > (uint64_t)(size - offset - 8) ||
+		    body < (uint64_t)header_size ||
+		    memcmp(start + 8, header, (size_t)header_size) != 0) {
+			break;
+		}
+		struct cursor at = {start + 8 + header_size, start + 8 + body};
+		int found = take_rows(&at, columns, out);
+		if (found < 0 || (found && PyList_Size(out) == before)) {
+			/* Whoever decodes that part by itself says what is wrong with it. */
+			PyErr_Clear();
+			if (PyList_SetSlice(out, before, PY_SSIZE_T_MAX, NULL) < 0) {
+				return NULL;
+			}
+			break;
+		}
+		more = found;
+		offset += 8 + (Py_ssize_t)body;
+	}
+	return Py_BuildValue("nO", offset, more ? Py_True : Py_False);
 }
 
 /* Column names, of which there are at most as many as words. */
@@ -235,6 +282,7 @@ static PyObject *decode_answer(PyObject *module, PyObject *chunk)
 
 static PyMethodDef methods[] = {
 	{"decode", decode, METH_VARARGS, decode_doc},
+	{"decode_parts", decode_parts, METH_VARARGS, decode_parts_doc},
 	{"decode_answer", decode_answer, METH_O, decode_answer_doc},
 	{"encode_params", (PyCFunction)(void (*)(void))encode_params, METH_FASTCALL,
 	 encode_params_doc},

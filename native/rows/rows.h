@@ -2,6 +2,7 @@
 #ifndef DQLITE_DBAPI_ROWS_H
 #define DQLITE_DBAPI_ROWS_H
 
+#define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdint.h>
 
