@@ -183,20 +183,21 @@ class SyncIO:
             raise self._lost("the connection is closed")
         chunk: bytes | int
         try:
-            if self._talk is not None and message and answered:
-                return self._talk(present.fileno(), message) or self._exchange(b"")
-            if message:
-                present.sendall(message)
-            elif self._is_tcp and _QUICKACK is not None:
-                # The server never sets TCP_NODELAY: without this a second small message of one
-                # reply waits for our delayed ACK, some 40 ms.
-                present.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-            if not answered:
-                return None
-            if room is None:
-                chunk = present.recv(_CHUNK if message else _MORE)
+            if self._talk is not None and answered and room is None:
+                chunk = self._talk(present.fileno(), message)
             else:
-                chunk = present.recv_into(room)
+                if message:
+                    present.sendall(message)
+                elif self._is_tcp and _QUICKACK is not None:
+                    # The server never sets TCP_NODELAY: without this a second small message of one
+                    # reply waits for our delayed ACK, some 40 ms.
+                    present.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+                if not answered:
+                    return None
+                if room is None:
+                    chunk = present.recv(_CHUNK if message else _MORE)
+                else:
+                    chunk = present.recv_into(room)
         except OSError as error:
             raise self._failed(error) from None
         if not chunk:

@@ -61,21 +61,22 @@ def decode_parts(
 
 
 def decode_answer(chunk: bytes, /) -> Answer | None:
-    """Decode a chunk that is one whole ROWS message and the last of its result; None for others.
+    """Decode a chunk that is all ROWS messages of one result, whole; None for others.
 
     Names, rows, False (no more parts follow) and the type codes of the first row.
     """
     if len(chunk) < 24 or chunk[4] != Response.ROWS:
         return None
-    size, count = U32.unpack_from(chunk)[0] * 8 + 8, U64.unpack_from(chunk, 8)[0]
-    if size != len(chunk) or count > 32767 or count * 8 > size:
+    size, count = U32.unpack_from(chunk)[0] * 8, U64.unpack_from(chunk, 8)[0]
+    if not 16 <= size <= len(chunk) - 8 or count > 32767 or count * 8 > size:
         return None
     rows: list[Row] = []
     try:
-        names, offset = _names(chunk, count)
-        if decode(chunk, offset, count, rows):
-            return None
-    except (ValueError, IndexError, error):
+        names, offset = _names(chunk[: size + 8], count)
+    except (ValueError, IndexError):
+        return None
+    end, more = decode_parts(chunk, 0, chunk[8:offset], count, rows)
+    if more or end < len(chunk):
         return None
     return names, rows, False, chunk[offset : offset + (count + 1 >> 1)] if rows else b""
 

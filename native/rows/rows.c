@@ -9,24 +9,12 @@
 
 #include <string.h>
 
-enum { ROWS = 7, MAX_COLUMNS = 32767 };
-
-static const uint64_t DONE = UINT64_MAX;
-static const uint64_t PART = UINT64_C(0xeeeeeeeeeeeeeeee);
+enum { MAX_COLUMNS = 32767 };
 
 struct cursor {
 	const unsigned char *next;
 	const unsigned char *end;
 };
-
-static uint64_t word_at(const unsigned char *p)
-{
-	uint64_t value = 0;
-	for (int byte = 7; byte >= 0; byte--) {
-		value = value << 8 | p[byte];
-	}
-	return value;
-}
 
 PyObject *damaged(const char *what)
 {
@@ -170,6 +158,48 @@ static PyObject *decode(PyObject *module, PyObject *args)
 	return more < 0 ? NULL : PyBool_FromLong(more);
 }
 
+/* A run of whole ROWS messages that begin with the same header, the column names. */
+struct run {
+	const char *data;
+	Py_ssize_t size;
+	Py_ssize_t offset; /* of the next message */
+	const char *header;
+	Py_ssize_t header_size;
+	Py_ssize_t columns;
+};
+
+/* Append the rows of a run to the list out; 1 when another part follows, 0 when none does, -1 for an
+ * error. A part that is damaged or has no rows is left for whoever decodes it by itself.
+ */
+static int take_run(struct run *r, PyObject *out)
+{
+	while (r->size - r->offset >= 8 + r->header_size) {
+		const unsigned char *start = (const unsigned char *)r->data + r->offset;
+		uint64_t head = word_at(start);
+		uint64_t body = (head & UINT32_MAX) * 8;
+		Py_ssize_t before = PyList_Size(out);
+		if ((head >> 32 & 255) != ROWS || body > (uint64_t)(r->size - r->offset - 8) ||
+		    body < (uint64_t)r->header_size ||
+		    memcmp(start + 8, r->header, (size_t)r->header_size) != 0) {
+			break;
+		}
+		struct cursor at = {start + 8 + r->header_size, start + 8 + body};
+		int more = take_rows(&at, r->columns, out);
+		if (more < 0 && !PyErr_ExceptionMatches(PyExc_ValueError)) {
+			return -1;
+		}
+		if (more < 0 || (more && PyList_Size(out) == before)) {
+			PyErr_Clear();
+			return PyList_SetSlice(out, before, PY_SSIZE_T_MAX, NULL) < 0 ? -1 : 1;
+		}
+		r->offset += 8 + (Py_ssize_t)body;
+		if (!more) {
+			return 0;
+		}
+	}
+	return 1;
+}
+
 PyDoc_STRVAR(decode_parts_doc,
 	     "decode_parts(data, offset, header, columns, out, /)\n--\n\n"
 	     "Append the rows of the whole ROWS messages from offset on to the list out: the offset\n"
@@ -178,41 +208,17 @@ PyDoc_STRVAR(decode_parts_doc,
 static PyObject *decode_parts(PyObject *module, PyObject *args)
 {
 	(void)module;
-	const char *data, *header;
+	struct run r;
 	PyObject *out;
-	Py_ssize_t size, offset, header_size, columns;
-	int more = 1;
-	if (!PyArg_ParseTuple(args, "y#ny#nO!", &data, &size, &offset, &header, &header_size,
-			      &columns, &PyList_Type, &out)) {
+	if (!PyArg_ParseTuple(args, "y#ny#nO!", &r.data, &r.size, &r.offset, &r.header,
+			      &r.header_size, &r.columns, &PyList_Type, &out)) {
 		return NULL;
 	}
-	if (offset < 0 || columns < 0 || columns > MAX_COLUMNS) {
+	if (r.offset < 0 || r.columns < 0 || r.columns > MAX_COLUMNS) {
 		return damaged("its header is out of bounds");
 	}
-	while (more && size - offset >= 8 + header_size) {
-		const unsigned char *start = (const unsigned char *)data + offset;
-		uint64_t head = word_at(start);
-		uint64_t body = (head & UINT32_MAX) * 8;
-		Py_ssize_t before = PyList_Size(out);
-		if ((head >> 32 & 255) != ROWS || body > (uint64_t)(size - offset - 8) ||
-		    body < (uint64_t)header_size ||
-		    memcmp(start + 8, header, (size_t)header_size) != 0) {
-			break;
-		}
-		struct cursor at = {start + 8 + header_size, start + 8 + body};
-		int found = take_rows(&at, columns, out);
-		if (found < 0 || (found && PyList_Size(out) == before)) {
-			/* Whoever decodes that part by itself says what is wrong with it. */
-			PyErr_Clear();
-			if (PyList_SetSlice(out, before, PY_SSIZE_T_MAX, NULL) < 0) {
-				return NULL;
-			}
-			break;
-		}
-		more = found;
-		offset += 8 + (Py_ssize_t)body;
-	}
-	return Py_BuildValue("nO", offset, more ? Py_True : Py_False);
+	int more = take_run(&r, out);
+	return more < 0 ? NULL : Py_BuildValue("nO", r.offset, more ? Py_True : Py_False);
 }
 
 /* Column names, of which there are at most as many as words. */
@@ -240,27 +246,31 @@ static PyObject *take_names(struct cursor *at, Py_ssize_t count)
 
 PyDoc_STRVAR(decode_answer_doc,
 	     "decode_answer(chunk, /)\n--\n\n"
-	     "(names, rows, False, head) of a chunk that is one whole ROWS message and the last of\n"
-	     "its result; None for any other.");
+	     "(names, rows, False, head) of a chunk that is all ROWS messages of one result, whole;\n"
+	     "None for any other.");
 
 PyObject *answer_in(const char *chunk, Py_ssize_t size)
 {
 	const unsigned char *start = (const unsigned char *)chunk;
 	uint64_t header = size < 24 ? 0 : word_at(start);
 	uint64_t count = size < 24 ? 0 : word_at(start + 8);
-	if (size < 24 || (header & UINT32_MAX) * 8 != (uint64_t)size - 8 ||
-	    (header >> 32 & 255) != ROWS || count > MAX_COLUMNS || count * 8 > (uint64_t)size) {
+	uint64_t first = (header & UINT32_MAX) * 8;
+	if (size < 24 || first < 16 || first > (uint64_t)size - 8 ||
+	    (header >> 32 & 255) != ROWS || count > MAX_COLUMNS || count * 8 > first) {
 		Py_RETURN_NONE;
 	}
-	struct cursor at = {start + 16, start + size};
+	struct cursor at = {start + 16, start + 8 + first};
 	PyObject *rows = PyList_New(0);
 	PyObject *names = take_names(&at, (Py_ssize_t)count);
-	const char *first = (const char *)at.next;
 	PyObject *result = NULL;
-	if (rows != NULL && names != NULL && take_rows(&at, (Py_ssize_t)count, rows) == 0) {
-		Py_ssize_t head = PyList_Size(rows) ? ((Py_ssize_t)count + 1) / 2 : 0;
-		result = Py_BuildValue("OOON", names, rows, Py_False,
-				       PyBytes_FromStringAndSize(first, head));
+	if (rows != NULL && names != NULL) {
+		const char *codes = (const char *)at.next;
+		struct run r = {chunk, size, 0, chunk + 8, codes - chunk - 8, (Py_ssize_t)count};
+		if (take_run(&r, rows) == 0 && r.offset == size) {
+			Py_ssize_t head = PyList_Size(rows) ? ((Py_ssize_t)count + 1) / 2 : 0;
+			result = Py_BuildValue("OOON", names, rows, Py_False,
+					       PyBytes_FromStringAndSize(codes, head));
+		}
 	} else if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_ValueError)) {
 		PyErr_Clear();
 	}

@@ -19,6 +19,20 @@ enum {
 	BOOLEAN = 11
 };
 
+enum { ROWS = 7 };
+
+static const uint64_t DONE = UINT64_MAX;
+static const uint64_t PART = UINT64_C(0xeeeeeeeeeeeeeeee);
+
+static inline uint64_t word_at(const unsigned char *p)
+{
+	uint64_t value = 0;
+	for (int byte = 7; byte >= 0; byte--) {
+		value = value << 8 | p[byte];
+	}
+	return value;
+}
+
 /* Raise ValueError, and return NULL. */
 PyObject *damaged(const char *what);
 
