@@ -158,7 +158,8 @@ class Link:
         self._store.databases |= {name}
 
     def _opening(self, session: Session) -> Flow[None]:
-        return session.open(self._options.database, tuple(self._kept.values()))
+        lists = not self._store.is_fresh
+        return session.open(self._options.database, tuple(self._kept.values()), lists=lists)
 
     def _keep(self, statement: Statement) -> None:
         """Remember a PRAGMA that a new session needs as well, and other state that was left."""

@@ -21,6 +21,9 @@ def resolve(address: str) -> list[tuple[int, Any]]:
     if address.startswith("@"):
         return [(socket.AF_UNIX, "\0" + address[1:])]
     host, port = split_address(address)
+    with contextlib.suppress(OSError, ValueError):
+        socket.inet_pton(socket.AF_INET, host)
+        return [(socket.AF_INET, (host, port))]
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, ValueError) as error:  # ValueError: no name at all, which a peer may send

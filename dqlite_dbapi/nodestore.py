@@ -6,8 +6,10 @@ The file form is go-dqlite's: a YAML list of mappings with the keys ID, Address 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _log = logging.getLogger("dqlite_dbapi.nodestore")
+_FRESH = 5.0  # seconds for which members that were listed are not asked for again
 
 
 class MemoryNodeStore:
@@ -36,6 +39,7 @@ class MemoryNodeStore:
         self._learned = _ranked(known)
         self._leader = ""
         self._slow: frozenset[str] = frozenset()
+        self._learned_at = -math.inf
         self.databases: frozenset[str] = frozenset()  #: names that this process has opened there
 
     def candidates(self) -> tuple[str, ...]:
@@ -50,6 +54,12 @@ class MemoryNodeStore:
         self._slow -= {session.address}
         if session.members:
             self._learned = _ranked(session.members)
+            self._learned_at = time.monotonic()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the members were listed just now, and the leader has answered since."""
+        return bool(self._leader) and time.monotonic() < self._learned_at + _FRESH
 
     def forget(self, address: str, *, is_slow: bool = False) -> None:
         """Ask `address` no longer first; last of all if it `is_slow`, until it leads again."""

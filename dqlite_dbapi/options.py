@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -156,6 +157,7 @@ def _split_hosts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+@lru_cache(maxsize=1024)
 def parse_address(text: str) -> str:
     """Check an address and add the default port: `host:port`, `[IPv6]:port` or `@abstract`.
 
@@ -167,6 +169,7 @@ def parse_address(text: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+@lru_cache(maxsize=1024)
 def split_address(text: str) -> tuple[str, int]:
     """Host without brackets and port of an address; `InterfaceError` when it has none."""
     if text.startswith("["):

@@ -8,8 +8,9 @@ answers can no longer be told apart, so it is never used again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 from dqlite_dbapi.errors import (
@@ -241,40 +242,61 @@ class Session:
                 self.state = State.READY
         return RowPart(names, found, more, head)
 
-    def open(self, database: str | None, setup: Sequence[bytes] = ()) -> Flow[None]:
+    def open(
+        self, database: str | None, setup: tuple[bytes, ...] = (), *, lists: bool = True
+    ) -> Flow[None]:
         """Greet the member, and with `database` open it there, all in one flight.
 
-        Answers are read for LEADER, the flavour probe, CLUSTER, OPEN, a leader-only probe, the
-        row that grows the server's buffer (hazard H13) and each EXEC_SQL message in `setup`.
-        Raises `NotLeader` when the member does not lead; `leader` tells who might ("" if unknown).
-        All of it may take as long as one message does later.
+        Answers are read for the flavour's probes, CLUSTER if it `lists` the members, OPEN, a
+        leader-only probe, whose row grows the server's buffer (hazard H13), and each EXEC_SQL
+        message in `setup`. Raises `NotLeader` when the member does not lead; `leader` tells who
+        might ("" if unknown). All of it may take as long as one message does later.
         """
         self.to(State.OPENING)
         give_up = self._clock() + self.patience
-        flight = [HANDSHAKE, _LEADER, _LEADER_1, _CLUSTER]
+        greeting = yield from self._in_time(give_up, _flight(database, setup, lists))
+        if database is None:
+            self.leader = self._named(greeting)
+            greeting = yield from self._in_time(give_up)
+        knows_schemas = greeting.kind == _FAILURE
+        if not knows_schemas:
+            self.leader = self._named(greeting)
+        if lists:
+            listing = responses.decode((yield from self._in_time(give_up)))
+            if isinstance(listing, responses.Servers):
+                self.members = listing.members
         if database is not None:
-            flight += [encode(Request.OPEN, database, 0, ""), *_PROBES, *setup]
-        greeting = yield from self._in_time(give_up, b"".join(flight))
-        if greeting.kind != Response.SERVER:
-            raise self._unexpected(greeting)
-        self.leader = responses.decode(greeting).address
-        probe = yield from self._in_time(give_up)
-        listing = responses.decode((yield from self._in_time(give_up)))
-        if isinstance(listing, responses.Servers):
-            self.members = listing.members
-        if database is not None:
-            yield from self._open_answers(give_up, probe.kind == _FAILURE, len(setup))
+            try:
+                yield from self._open_answers(give_up, knows_schemas, len(setup))
+            except NotLeader as error:
+                yield from self._ask_leader(give_up, error)
+                raise
         self.to(State.READY)
 
     def _open_answers(self, give_up: float, knows_schemas: bool, setup: int) -> Flow[None]:
-        yield from self._settled(give_up, Response.DB)
-        code = yield from self._settled(give_up, Response.ROWS, accepted=_NOT_AUTHORIZED)
-        self.flavour = Flavour.probed(
-            knows_schemas=knows_schemas, denies_pragmas=code == _NOT_AUTHORIZED
-        )
-        yield from self._settled(give_up, Response.ROWS)
-        for _ in range(setup + 1):
-            yield from self._settled(give_up, Response.RESULT)
+        """Read the answers that follow OPEN, all of them if the member does not lead."""
+        refusal: NotLeader | None = None
+        denies_pragmas = False
+        for kind in (Response.DB, Response.ROWS, *[Response.RESULT] * (setup + 1)):
+            try:
+                denies_pragmas |= yield from self._settled(give_up, kind)
+            except NotLeader as error:
+                refusal = refusal or error
+        if refusal is not None:
+            raise refusal
+        self.flavour = Flavour.probed(knows_schemas=knows_schemas, denies_pragmas=denies_pragmas)
+
+    def _ask_leader(self, give_up: float, error: NotLeader) -> Flow[None]:
+        """Learn who leads, for `leader` and the message of `error`."""
+        if not self.leader:
+            self.leader = self._named((yield from self._in_time(give_up, _LEADER)))
+        error.message += f"; it names {self.leader}" if self.leader else "; it knows no leader"
+
+    def _named(self, frame: Frame) -> str:
+        if frame.kind != Response.SERVER:
+            raise self._unexpected(frame)
+        leader: str = responses.decode(frame).address
+        return leader
 
     def _in_time(self, give_up: float, message: bytes = b"") -> Flow[Frame]:
         """As `_frame`, while there is time to open."""
@@ -287,8 +309,8 @@ class Session:
         reason = f"a request was answered by a message of the wrong type {frame.kind}"
         return ProtocolViolation(reason, address=self.address)
 
-    def _settled(self, give_up: float, kind: Response, accepted: int = -1) -> Flow[int]:
-        """Read one answer while opening; returns the accepted failure's code, else 0."""
+    def _settled(self, give_up: float, kind: Response) -> Flow[bool]:
+        """Read one answer while opening; True where rows are asked for and not authorized."""
         frame = yield from self._in_time(give_up)
         while frame.kind == _ROWS == kind:
             names, offset = rows.decode_header(frame.body)
@@ -296,23 +318,26 @@ class Session:
                 break
             frame = yield from self._in_time(give_up)
         if frame.kind == kind:
-            return 0
+            return False
         if frame.kind != _FAILURE:
             raise self._unexpected(frame)
         failure = responses.decode_failure(frame.body)
-        if failure.code == accepted:
-            return failure.code
-        error = from_failure(*failure, self.address)
-        if isinstance(error, NotLeader):
-            error.message += f"; it names {self.leader}" if self.leader else "; it knows no leader"
-        raise error
+        if failure.code == _NOT_AUTHORIZED and kind == _ROWS:
+            return True
+        raise from_failure(*failure, self.address)
 
 
 _LEADER = encode(Request.LEADER, 0)
 _LEADER_1 = encode(Request.LEADER, 0, schema=1)
 _CLUSTER = encode(Request.CLUSTER, 1)
-_PROBES = (
-    encode(Request.QUERY_SQL, 0, "PRAGMA read_uncommitted", ()),
-    encode(Request.QUERY_SQL, 0, "SELECT zeroblob(8000)", ()),
-    encode(Request.EXEC_SQL, 0, "PRAGMA temp_store = 2", ()),
-)
+_PROBE = encode(Request.QUERY_SQL, 0, "SELECT zeroblob(8000) FROM pragma_read_uncommitted", ())
+_TEMP_STORE = encode(Request.EXEC_SQL, 0, "PRAGMA temp_store = 2", ())
+
+
+@lru_cache(maxsize=256)
+def _flight(database: str | None, setup: tuple[bytes, ...], lists: bool) -> bytes:
+    listing = (_CLUSTER,) if lists else ()
+    if database is None:
+        return b"".join((HANDSHAKE, _LEADER, _LEADER_1, *listing))
+    opening = encode(Request.OPEN, database, 0, "")
+    return b"".join((HANDSHAKE, _LEADER_1, *listing, opening, _PROBE, _TEMP_STORE, *setup))

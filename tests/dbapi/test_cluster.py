@@ -260,10 +260,10 @@ def _peer(leads_with, members):
         listing = struct.pack("<Q", len(members(own)))
         for number, address in enumerate(members(own), start=1):
             listing += struct.pack("<Q", number) + text(address) + bytes(8)
-        opens = len(connection.recv(65536)) > 200
-        greeting = server(leads_with(own)), failure(1005, "schema"), message(3, listing)
-        lost = failure(10506, "leadership lost")
-        connection.sendall(b"".join((*greeting, *((message(4, bytes(8)), lost) if opens else ()))))
+        opens = b"zeroblob" in connection.recv(65536)
+        greeting = failure(1005, "schema") + message(3, listing)
+        opened = message(4, bytes(8)) + failure(10506, "leadership lost")
+        connection.sendall(greeting + opened if opens else server(leads_with(own)) + greeting)
         if connection.recv(65536):
             connection.sendall(message(10, bytes(16)))
             connection.recv(65536)

@@ -21,11 +21,11 @@ from tests.dbapi.test_hostile import (
     send,
 )
 from tests.support.fakeserver import FakeServer
-from tests.support.flows import NOT_LEADER, ScriptedCluster, failure, message, server, text
+from tests.support.flows import ScriptedCluster, message, refusals, server, text
 
 SERVERS = message(3, bytes(8))
 OPENED = message(4, bytes(8))
-BEGINNING = server("h:1") + server("h:1")
+BEGINNING = server("h:1")
 
 
 def each_part(part):
@@ -96,9 +96,7 @@ def follower(leader):
     """A member that names `leader()` whenever it is asked."""
 
     def script(connection):
-        named = server(leader())
-        refused = failure(NOT_LEADER, "not leader")
-        connection.sendall(named * 2 + SERVERS + OPENED + refused * 3)
+        connection.sendall(refusals(leader()))
 
     return after_the_flight(script)
 

@@ -17,7 +17,7 @@ import dqlite_dbapi
 from dqlite_dbapi import NoLeader
 from dqlite_node import LocalCluster
 from tests.support.fakeserver import FakeServer
-from tests.support.flows import NOT_LEADER, ScriptedCluster, failure, message, server
+from tests.support.flows import ScriptedCluster, refusals
 from tests.support.tlsproxy import Authority, TLSProxy
 
 
@@ -185,12 +185,9 @@ def test_a_redirect_to_a_plain_address_is_not_followed_plainly(connect, cluster,
 
 
 def follower_that_names(address):
-    answers = [server(address), server(address), message(3, struct.pack("<Q", 0))]
-    answers += [message(4, bytes(8)), *[failure(NOT_LEADER, "not leader")] * 3]
-
     def answer(peer):
         peer.recv(65536)
-        peer.sendall(b"".join(answers))
+        peer.sendall(refusals(address))
         peer.recv(1)
 
     return answer

@@ -97,7 +97,7 @@ def only_look(database, token, keep, clocks, give_up):
         found = yield from database.perform(look, (token.key,))
     except OperationalError:
         return False
-    return bool(found.rows.rows)
+    return bool(found.rows)
 
 
 def look_or_insert(database, token, keep, clocks, give_up):

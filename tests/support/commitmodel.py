@@ -131,7 +131,7 @@ class Member:
             self._writes.append((statement.text, params))
             self._changes += 1
         self._transaction.succeeded(statement)
-        return SimpleNamespace(rows=SimpleNamespace(rows=rows))
+        return SimpleNamespace(rows=rows)
 
     def _commit(self) -> Flow:
         yield from ()

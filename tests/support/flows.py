@@ -8,8 +8,11 @@ from typing import Any
 
 from dqlite_dbapi.errors import ConnectionLost, Error, Timeout
 from dqlite_dbapi.protocol.effects import Limit, Open, Race, RaceResult, Sleep
+from dqlite_dbapi.wire.constants import Request
+from dqlite_dbapi.wire.requests import encode
 
 NOT_LEADER = 10250
+CLUSTER = encode(Request.CLUSTER, 1)
 
 
 def message(kind: int, body: bytes) -> bytes:
@@ -31,6 +34,17 @@ def failure(code: int, reason: str) -> bytes:
 def server(address: str) -> bytes:
     """A SERVER response."""
     return message(1, struct.pack("<Q", 1 if address else 0) + text(address))
+
+
+def _greeting(named: str, flight: bytes) -> bytes:
+    listing = struct.pack("<Q", 1) + struct.pack("<Q", 1) + text(named) + bytes(8)
+    return server(named) + (message(3, listing) if CLUSTER in flight else b"")
+
+
+def refusals(named: str, flight: bytes = CLUSTER) -> bytes:
+    """What a member that does not lead and names another answers to a flight that opens."""
+    refused = failure(NOT_LEADER, "not leader")
+    return _greeting(named, flight) + message(4, bytes(8)) + refused * 2
 
 
 class ScriptedCluster:
@@ -75,7 +89,7 @@ class ScriptedCluster:
                         self.now += limit
                         error = Timeout("silent", address=address)
                     else:
-                        answer = self.answers(address) if effect else b""
+                        answer = self.answers(address, effect) if effect else b""
         except StopIteration as stop:
             return stop.value
 
@@ -90,15 +104,11 @@ class ScriptedCluster:
                 self.now = start
         return RaceResult(None, tuple(errors))
 
-    def answers(self, address: str) -> bytes:
-        """The answers to the flight that opens a database at `address`."""
+    def answers(self, address: str, flight: bytes = CLUSTER) -> bytes:
+        """The answers to the `flight` that opens a database at `address`."""
         named = self.members[address]
-        listing = struct.pack("<Q", 1) + struct.pack("<Q", 1) + text(named) + bytes(8)
-        replies = [server(named), server(named), message(3, listing)]
-        if named == address:
-            rows = struct.pack("<Q", 1) + text("v") + b"\1" + bytes(7) + bytes(8) + b"\xff" * 8
-            result = message(6, bytes(16))
-            replies += [message(4, bytes(8)), message(7, rows), message(7, rows), result]
-        else:
-            replies += [message(4, bytes(8)), *[failure(NOT_LEADER, "not leader")] * 3]
-        return b"".join(replies)
+        if named != address:
+            return refusals(named, flight)
+        rows = struct.pack("<Q", 1) + text("v") + b"\1" + bytes(7) + bytes(8) + b"\xff" * 8
+        replies = [message(4, bytes(8)), message(7, rows), message(6, bytes(16))]
+        return _greeting(named, flight) + b"".join(replies)
