@@ -17,6 +17,7 @@ decode: Callable[[bytes | bytearray, int, int, list[tuple[Any, ...]]], bool] = p
 decode_parts: Callable[[bytes, int, bytes, int, list[tuple[Any, ...]]], tuple[int, bool]] = (
     pyrows.decode_parts
 )
+enlarge: Callable[[bytearray, int], None] = pyrows.enlarge
 decode_answer: Callable[[bytes], pyrows.Answer | None] = pyrows.decode_answer
 encode_params: Callable[[bytes, Sequence[object], bool, Slow, object], bytes]
 encode_row: Callable[[Sequence[object], Slow, object], tuple[bytes, bytes]]
@@ -38,7 +39,7 @@ if _wanted != "python":
     try:
         from dqlite_dbapi import _rows
 
-        decode_parts = _rows.decode_parts
+        decode_parts, enlarge = _rows.decode_parts, _rows.enlarge
         ask, exchange = _rows.ask, _rows.exchange
         encode_params, encode_row = _rows.encode_params, _rows.encode_row
         encode_rows, join_rows = _rows.encode_rows, _rows.join_rows

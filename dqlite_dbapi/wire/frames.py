@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dqlite_dbapi.errors import ProtocolViolation
+from dqlite_dbapi.wire._accel import enlarge
 from dqlite_dbapi.wire.requests import HEADER
 
 DEFAULT_LIMIT = 1 << 31
 #: A body of so many bytes is received in place, into memory that is made step by step, since a
 #: peer may announce more than it sends, and kept for the next one up to a limit.
-_LONG, _STEP, _KEPT = 1 << 20, 1 << 22, 1 << 24
+_LONG, _STEP, _KEPT = 1 << 20, 1 << 24, 1 << 24
 
 
 class Frame(NamedTuple):
@@ -132,9 +133,8 @@ class FrameBuffer:
         """Memory for bytes of a long message; release it, then tell `filled` how many came."""
         body, start = self._spare, self._filled
         size = self._long[2] if self._long is not None else 0
-        wanted = min(size, max(start + least, start * 2, _STEP))
-        if len(body) < wanted:
-            body += bytes(wanted - len(body))
+        if len(body) < min(size, start + max(least, 1)):
+            enlarge(body, min(size, max(start + least, start * 2, _STEP)))
         elif len(body) > size:
             del body[size:]
         with memoryview(body) as whole:

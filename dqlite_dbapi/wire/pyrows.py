@@ -60,6 +60,11 @@ def decode_parts(
     return offset, more
 
 
+def enlarge(memory: bytearray, size: int, /) -> None:
+    """Make `memory` longer, up to `size` bytes. What is in the new part is not defined."""
+    memory += bytes(size - len(memory))
+
+
 def decode_answer(chunk: bytes, /) -> Answer | None:
     """Decode a chunk that is all ROWS messages of one result, whole; None for others.
 

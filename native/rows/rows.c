@@ -8,8 +8,11 @@
 #include "rows.h"
 
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-enum { MAX_COLUMNS = 32767 };
+/* From LARGE bytes on memory comes from the system in large pages. */
+enum { MAX_COLUMNS = 32767, LARGE = 4 << 20 };
 
 struct cursor {
 	const unsigned char *next;
@@ -36,6 +39,46 @@ static PyObject *take_text(struct cursor *at, int is_date)
 	return PyUnicode_DecodeUTF8((const char *)start, stop - start, NULL);
 }
 
+/* Have the system use large pages for large memory that is about to be filled: page faults would
+ * cost more than the copying.
+ */
+static void advise(char *memory, Py_ssize_t size)
+{
+#ifdef MADV_HUGEPAGE
+	if (size >= LARGE) {
+		uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+		uintptr_t start = (uintptr_t)memory / page * page;
+		uintptr_t end = ((uintptr_t)memory + (uintptr_t)size + page - 1) / page * page;
+		/* Whole pages, or the mapping would be split and could not be enlarged. */
+		madvise((void *)start, end - start, MADV_HUGEPAGE);
+	}
+#else
+	(void)memory;
+	(void)size;
+#endif
+}
+
+PyDoc_STRVAR(enlarge_doc, "enlarge(memory, size, /)\n--\n\n"
+			  "Make a bytearray longer. What is in the new part is not defined.");
+
+static PyObject *enlarge(PyObject *module, PyObject *args)
+{
+	(void)module;
+	PyObject *memory;
+	Py_ssize_t size;
+	if (!PyArg_ParseTuple(args, "O!n", &PyByteArray_Type, &memory, &size)) {
+		return NULL;
+	}
+	if (size < PyByteArray_Size(memory)) {
+		return damaged("it would be shorter");
+	}
+	if (PyByteArray_Resize(memory, size) < 0) {
+		return NULL;
+	}
+	advise(PyByteArray_AsString(memory), size);
+	Py_RETURN_NONE;
+}
+
 static PyObject *take_blob(struct cursor *at)
 {
 	uint64_t size = word_at(at->next);
@@ -44,7 +87,15 @@ static PyObject *take_blob(struct cursor *at)
 		return damaged("a blob exceeds its message");
 	}
 	at->next = start + (size + 7) / 8 * 8;
-	return PyBytes_FromStringAndSize((const char *)start, (Py_ssize_t)size);
+	if (size < LARGE) {
+		return PyBytes_FromStringAndSize((const char *)start, (Py_ssize_t)size);
+	}
+	PyObject *blob = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+	if (blob != NULL) {
+		advise(PyBytes_AsString(blob), (Py_ssize_t)size);
+		memcpy(PyBytes_AsString(blob), start, (size_t)size);
+	}
+	return blob;
 }
 
 static PyObject *take_value(struct cursor *at, int code)
@@ -292,6 +343,7 @@ static PyObject *decode_answer(PyObject *module, PyObject *chunk)
 
 static PyMethodDef methods[] = {
 	{"decode", decode, METH_VARARGS, decode_doc},
+	{"enlarge", enlarge, METH_VARARGS, enlarge_doc},
 	{"decode_parts", decode_parts, METH_VARARGS, decode_parts_doc},
 	{"decode_answer", decode_answer, METH_O, decode_answer_doc},
 	{"encode_params", (PyCFunction)(void (*)(void))encode_params, METH_FASTCALL,

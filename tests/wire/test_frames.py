@@ -78,6 +78,6 @@ def test_memory_is_made_for_what_came_and_not_for_what_was_announced():
     tracemalloc.start()
     assert buffer.next_frame() is None
     with buffer.room() as room:
-        assert len(room) < 1 << 23
-    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+        assert len(room) < 1 << 25
+    assert tracemalloc.get_traced_memory()[1] < 1 << 26
     tracemalloc.stop()
