@@ -6,12 +6,11 @@ import asyncio
 import math
 import os
 import select
-import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from dqlite_dbapi._sockets import leave_to_parent, tune, unreachable
+from dqlite_dbapi._sockets import acknowledge, leave_to_parent, tune, unreachable
 from dqlite_dbapi._transport import Answer, Wire, lost
 from dqlite_dbapi.errors import ConnectionLost, Error, Interrupted, Timeout
 from dqlite_dbapi.options import split_address
@@ -30,7 +29,6 @@ from dqlite_dbapi.protocol.effects import (
 from dqlite_dbapi.tls import TLS
 
 T = TypeVar("T")
-_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 _TURNS = 8
 
 
@@ -250,8 +248,7 @@ class AsyncIO:
         if not address.startswith("@"):
             connected = transport.get_extra_info("socket")
             tune(connected, self._keepalive, self._user_timeout)
-            if _QUICKACK is not None:
-                wire.quickack = partial(connected.setsockopt, socket.IPPROTO_TCP, _QUICKACK, 1)
+            wire.quickack = partial(acknowledge, connected)
         return transport, wire
 
     async def _check(self) -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import weakref
 from math import ceil
+from struct import pack
 from typing import Any, Protocol
 
 from dqlite_dbapi.errors import ConnectionLost
@@ -14,6 +15,7 @@ from dqlite_dbapi.options import split_address
 
 _MAX_IDLE = 32767  # Linux refuses more seconds in TCP_KEEPIDLE
 _MAX_INT = 2**31 - 1
+_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
 def resolve(address: str) -> list[tuple[int, Any]]:
@@ -53,6 +55,23 @@ def tune(connected: socket.socket, keepalive: float, user_timeout: float) -> Non
     for name, value in choices.items():
         if value and hasattr(socket, name):
             connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def limit(connected: socket.socket, seconds: float) -> None:
+    """Have each exchange on a blocking socket end after so many seconds, with BlockingIOError."""
+    interval = pack("@ll", *divmod(max(round(seconds * 1_000_000), 1), 1_000_000))
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
+
+
+def acknowledge(connected: socket.socket) -> None:
+    """Before more of a reply is received by TCP: have what came acknowledged at once.
+
+    The server never sets TCP_NODELAY, so a second small message of one reply would wait for our
+    delayed ACK, some 40 ms.
+    """
+    if _QUICKACK is not None:
+        connected.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
 
 def shut(present: socket.socket | None) -> None:

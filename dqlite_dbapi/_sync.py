@@ -13,11 +13,10 @@ import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from struct import pack
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from dqlite_dbapi import _sockets
 from dqlite_dbapi._bell import Bell
-from dqlite_dbapi._sockets import leave_to_parent, resolve, shut, take_records, tune, unreachable
 from dqlite_dbapi.errors import ConnectionLost, Error, InterfaceError, Interrupted, Timeout
 from dqlite_dbapi.protocol.effects import (
     Check,
@@ -43,7 +42,6 @@ T = TypeVar("T")
 _CHUNK = 65536
 _MORE = 1 << 18  # once an answer has turned out to be long
 _NOBODY = object()
-_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 _RECV = _socket.socket.recv  # TLS, and libraries such as gevent, put another one in its place
 
 
@@ -81,7 +79,7 @@ class SyncIO:
         self._wake = Bell()
         self._finished: SimpleQueue[Future[Any] | None] | None = None  # of the running race
         self._guard = threading.RLock()  # held while a socket is shut down, replaced or closed
-        leave_to_parent(self)
+        _sockets.leave_to_parent(self)
 
     def run(self, flow: Flow[T]) -> T:
         """Drive `flow` to its end; returns its value or raises its exception."""
@@ -113,13 +111,12 @@ class SyncIO:
         try:
             self._flow = object()  # from here on it can be cancelled
             present = self._socket
-            if present is None or self._ask is None:
-                chunk = self._exchange(message)
-                return decode_answer(chunk) or chunk
-            try:
+            if present is not None and self._ask is not None:
                 return self._ask(present.fileno(), message) or self._exchange(b"")
-            except OSError as error:
-                raise self._failed(error) from None
+            chunk = self._exchange(message)
+            return decode_answer(chunk) or chunk
+        except OSError as error:
+            raise self._failed(error) from None
         finally:
             self._flow = outer
             if self._is_disturbed and outer is None:
@@ -142,7 +139,7 @@ class SyncIO:
             finished.put(None)
         with self._guard:
             if self._flow is flow:
-                shut(self._socket)
+                _sockets.shut(self._socket)
 
     def close(self) -> None:
         """Close the socket, if there is one, and cancel a running flow; from any thread."""
@@ -151,7 +148,7 @@ class SyncIO:
             present, self._socket = self._socket, None
             if present is None:
                 return
-            shut(present)
+            _sockets.shut(present)
             self._orphan, self._is_disturbed = present, True
             if self._flow is None:
                 self._settle()
@@ -188,16 +185,14 @@ class SyncIO:
             else:
                 if message:
                     present.sendall(message)
-                elif self._is_tcp and _QUICKACK is not None:
-                    # The server never sets TCP_NODELAY: without this a second small message of one
-                    # reply waits for our delayed ACK, some 40 ms.
-                    present.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+                elif self._is_tcp:
+                    _sockets.acknowledge(present)
                 if not answered:
                     return None
-                if room is None:
-                    chunk = present.recv(_CHUNK if message else _MORE)
-                else:
+                if room is not None:
                     chunk = present.recv_into(room)
+                else:
+                    chunk = present.recv(_CHUNK if message else _MORE)
         except OSError as error:
             raise self._failed(error) from None
         if not chunk:
@@ -225,7 +220,7 @@ class SyncIO:
         with self._guard:
             present, self._socket = self._socket, None
             if present is not None:
-                shut(present)
+                _sockets.shut(present)
                 present.close()
 
     def _heed(self) -> None:
@@ -248,7 +243,7 @@ class SyncIO:
             elif self._tls is None:
                 present.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
             else:
-                take_records(present, self._limit)
+                _sockets.take_records(present, self._limit)
         except BlockingIOError:
             return
         except OSError as error:
@@ -284,7 +279,7 @@ class SyncIO:
         try:
             self._is_tcp = connected.family != socket.AF_UNIX
             if self._is_tcp:
-                tune(connected, self._keepalive, self._user_timeout)
+                _sockets.tune(connected, self._keepalive, self._user_timeout)
             is_plain = type(connected).recv is _RECV
             self._ask, self._talk = (ask, exchange) if is_plain else (None, None)
             if self._tls is not None:
@@ -299,7 +294,7 @@ class SyncIO:
     def _connect(self, address: str, give_up: float, timeout: float) -> socket.socket:
         """Connect to the first of the address's hosts that can be reached."""
         problem: OSError | None = None
-        for family, target in resolve(address):
+        for family, target in _sockets.resolve(address):
             try:
                 connecting = socket.socket(family, socket.SOCK_STREAM)
                 self._use(connecting)
@@ -321,7 +316,7 @@ class SyncIO:
         self._heed()
         if isinstance(problem, TimeoutError):
             raise Timeout(f"no connection within {timeout:g} s", address=address)
-        raise unreachable(problem, address)
+        raise _sockets.unreachable(problem, address)
 
     def _use(self, fresh: socket.socket) -> None:
         """Show a socket to `cancel`, unless that came before."""
@@ -332,14 +327,10 @@ class SyncIO:
     def _set_limit(self, seconds: float) -> None:
         self._limit = seconds = max(seconds, 1e-6)
         present = self._socket
-        if present is None:
-            return
-        if self._tls is not None:
+        if present is not None and self._tls is not None:
             present.settimeout(seconds)
-            return
-        interval = pack("@ll", *divmod(max(round(seconds * 1_000_000), 1), 1_000_000))
-        present.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
-        present.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
+        elif present is not None:
+            _sockets.limit(present, seconds)
 
     def _sleep(self, seconds: float) -> None:
         give_up = time.monotonic() + seconds

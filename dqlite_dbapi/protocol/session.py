@@ -269,7 +269,10 @@ class Session:
             try:
                 yield from self._open_answers(give_up, knows_schemas, len(setup))
             except NotLeader as error:
-                yield from self._ask_leader(give_up, error)
+                if knows_schemas:  # and so refused to name it
+                    self.leader = self._named((yield from self._in_time(give_up, _LEADER)))
+                known = f"it names {self.leader}" if self.leader else "it knows no leader"
+                error.message += f"; {known}"
                 raise
         self.to(State.READY)
 
@@ -285,12 +288,6 @@ class Session:
         if refusal is not None:
             raise refusal
         self.flavour = Flavour.probed(knows_schemas=knows_schemas, denies_pragmas=denies_pragmas)
-
-    def _ask_leader(self, give_up: float, error: NotLeader) -> Flow[None]:
-        """Learn who leads, for `leader` and the message of `error`."""
-        if not self.leader:
-            self.leader = self._named((yield from self._in_time(give_up, _LEADER)))
-        error.message += f"; it names {self.leader}" if self.leader else "; it knows no leader"
 
     def _named(self, frame: Frame) -> str:
         if frame.kind != Response.SERVER:

@@ -11,7 +11,7 @@ from dqlite_dbapi.wire.requests import HEADER
 DEFAULT_LIMIT = 1 << 31
 #: A body of so many bytes is received in place, into memory that is made step by step, since a
 #: peer may announce more than it sends, and kept for the next one up to a limit.
-_LONG, _STEP, _KEPT = 1 << 20, 1 << 24, 1 << 24
+_LONG, _STEP, _KEPT = 1 << 20, 1 << 22, 1 << 24
 
 
 class Frame(NamedTuple):
@@ -134,7 +134,7 @@ class FrameBuffer:
         body, start = self._spare, self._filled
         size = self._long[2] if self._long is not None else 0
         if len(body) < min(size, start + max(least, 1)):
-            enlarge(body, min(size, max(start + least, start * 2, _STEP)))
+            enlarge(body, min(size, max(start + least, start * 4, _STEP)))
         elif len(body) > size:
             del body[size:]
         with memoryview(body) as whole:

@@ -27,7 +27,7 @@ from dqlite_dbapi import (
     Timeout,
 )
 from tests.support.fakeserver import FakeServer
-from tests.support.flows import ScriptedCluster, failure, message, server, text
+from tests.support.flows import CLUSTER, ScriptedCluster, failure, message, text
 
 DONE, PART = b"\xff" * 8, b"\xee" * 8
 RESULT = message(6, bytes(16))
@@ -43,19 +43,16 @@ def rows(marker, count=1):
 def greet(connection):
     """Answer the flight that opens a database, as a leader would."""
     host, port = connection.getsockname()
-    connection.recv(65536)
     leader = ScriptedCluster({f"{host}:{port}": f"{host}:{port}"})
-    connection.sendall(leader.answers(f"{host}:{port}"))
+    connection.sendall(leader.answers(f"{host}:{port}", connection.recv(65536)))
 
 
 def greet_as_newest(connection):
     """As `greet`, where a client must not go away between the parts of a result."""
-    connection.recv(65536)
+    members = message(3, bytes(8)) if CLUSTER in connection.recv(65536) else b""
     probe = failure(23, "not authorized")
-    row = message(7, struct.pack("<Q", 1) + text("a") + DONE)
-    members = message(3, bytes(8))
-    greeting = [server("h:1"), failure(1, "schema"), members, message(4, bytes(8)), probe, row]
-    connection.sendall(b"".join([*greeting, RESULT]))
+    greeting = [failure(1, "schema"), members, message(4, bytes(8)), probe, RESULT]
+    connection.sendall(b"".join(greeting))
 
 
 class Peer:

@@ -39,8 +39,7 @@ def later(action, delay=0.1):
 
 def answer_until_asked(peer):
     """A leader that answers the flight that opens a database, and nothing else."""
-    peer.recv(65536)
-    peer.sendall(ScriptedCluster({"m:1": "m:1"}).answers("m:1"))
+    peer.sendall(ScriptedCluster({"m:1": "m:1"}).answers("m:1", peer.recv(65536)))
     while peer.recv(65536):
         continue
 
@@ -87,8 +86,7 @@ def test_cancel_while_a_request_is_sent(silent, database):
     stop = threading.Event()
 
     def answer(peer):
-        peer.recv(65536)
-        peer.sendall(ScriptedCluster({"m:1": "m:1"}).answers("m:1"))
+        peer.sendall(ScriptedCluster({"m:1": "m:1"}).answers("m:1", peer.recv(65536)))
         stop.wait(10)
 
     with FakeServer(answer) as server:

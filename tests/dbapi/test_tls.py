@@ -132,8 +132,7 @@ def test_a_write_after_the_connection_was_cut_is_repeated(connect, proxy):
 
 def test_a_member_that_does_not_answer_is_cancelled(connect, authority, serve):
     def answer(peer):
-        peer.recv(65536)
-        peer.sendall(ScriptedCluster({"m:1": "m:1"}).answers("m:1"))
+        peer.sendall(ScriptedCluster({"m:1": "m:1"}).answers("m:1", peer.recv(65536)))
         peer.recv(65536)
         asked.set()
         peer.recv(1)
@@ -152,8 +151,7 @@ def test_a_member_that_does_not_answer_is_cancelled(connect, authority, serve):
 
 def test_a_silent_member_costs_the_timeout(connect, authority, serve):
     def answer(peer):
-        peer.recv(65536)
-        peer.sendall(ScriptedCluster({"m:1": "m:1"}).answers("m:1"))
+        peer.sendall(ScriptedCluster({"m:1": "m:1"}).answers("m:1", peer.recv(65536)))
         while peer.recv(65536):
             continue
 
@@ -186,8 +184,7 @@ def test_a_redirect_to_a_plain_address_is_not_followed_plainly(connect, cluster,
 
 def follower_that_names(address):
     def answer(peer):
-        peer.recv(65536)
-        peer.sendall(refusals(address))
+        peer.sendall(refusals(address, peer.recv(65536)))
         peer.recv(1)
 
     return answer
