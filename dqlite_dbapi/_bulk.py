@@ -31,7 +31,7 @@ from dqlite_dbapi.sql import Statement, bind
 from dqlite_dbapi.wire._accel import encode_rows
 from dqlite_dbapi.wire.constants import MAX_NARROW_PARAMS, Request, Response
 from dqlite_dbapi.wire.frames import Frame
-from dqlite_dbapi.wire.params import EncodedRow, encode_row
+from dqlite_dbapi.wire.params import encode_row
 from dqlite_dbapi.wire.requests import SQL_PREFIX, encode_many, encode_sql
 from dqlite_dbapi.wire.responses import Failure, Result, decode_result, first_failure
 
@@ -105,17 +105,17 @@ class _Bulk:
         self.total = 0
         self._base = base
         self._statement = statement
-        self._rows: list[EncodedRow] = []
+        self._rows: list[bytes] = []
         self._size = 0
         self._most = 0  # rows that wait at most
         self._serial = -1  # of the transaction that has written already
         self._is_free = False  # no value can be harmful (protocol.poison)
         self._error: Error | None = None
-        self._slots = statement.slots
+        self._slots = self._params = statement.slots  # of an item, and of a row
         self._unit = 1  # rows of one statement
         self._texts: dict[int, bytes] = {1: statement.encoded}
         self._template: Template | None = None
-        self._flying: list[list[EncodedRow]] = []  # whose answers have not been read
+        self._flying: list[list[bytes]] = []  # whose answers have not been read
         self._launched = 0.0
         self._prepared = Prepared()
         self._order: tuple[int, ...] = ()
@@ -128,7 +128,7 @@ class _Bulk:
             return
         self._template = template
         if not template.is_ordered:
-            self._order = template.order
+            self._order, self._params = template.order, len(template.order)
             self._texts = {}
 
     def take(self, items: Sequence[Parameters], place: int) -> int:
@@ -167,7 +167,7 @@ class _Bulk:
         if not self._rows:
             yield from self._stand_up()
         self._rows.append(row)
-        self._size += len(row[1])
+        self._size += len(row)
         if len(self._rows) > self._most or self._size > _FLIGHT_BYTES:
             yield from self._send(self._rows[:-1], self._rows[-1:])
 
@@ -183,12 +183,11 @@ class _Bulk:
 
     def _measure(self) -> None:
         """How many rows a flight has."""
-        params = len(self._order) or self._statement.slots
         is_wide = self._base._session.flavour.wide_params
         self._unit = 1
         if self._is_plain is not False:
             most = _WIDE_PARAMS if is_wide else MAX_NARROW_PARAMS
-            self._unit = max(1, min(_MOST_ROWS, most // max(params, 1)))
+            self._unit = max(1, min(_MOST_ROWS, most // max(self._params, 1)))
         self._most = max(_FLIGHT, min(4 * _MOST_ROWS, self._unit * 16))
 
     def _check(self, values: Sequence[object]) -> Flow[None]:
@@ -223,7 +222,7 @@ class _Bulk:
         if rows or self._flying:
             yield from self._send(rows, [])
 
-    def _send(self, rows: list[EncodedRow], held: list[EncodedRow]) -> Flow[None]:
+    def _send(self, rows: list[bytes], held: list[bytes]) -> Flow[None]:
         """Send `rows`; `held` wait on, unless there is an error, and so do the last answers."""
         base = self._base
         self.stand_down()
@@ -247,7 +246,7 @@ class _Bulk:
             raise
         if held:
             yield from self._stand_up()
-            self._rows, self._size = held, len(held[0][1])
+            self._rows, self._size = held, len(held[0])
 
     def _ask(self, table: str) -> Flow[None]:
         """Learn from the schema what no other connection can change while the transaction lasts."""
@@ -272,7 +271,7 @@ class _Bulk:
         """Give back what the server keeps for these rows."""
         yield from self._checked(self._prepared.end(self._base._session))
 
-    def _launch(self, units: list[list[EncodedRow]]) -> Flow[None]:
+    def _launch(self, units: list[list[bytes]]) -> Flow[None]:
         """Send one flight; a row that is all of it waits for `_land`, which sends it alone."""
         base = self._base
         if base._is_special:
@@ -302,7 +301,7 @@ class _Bulk:
                 text = self._statement.text
                 _log.warning("slow statements, %.3f s for %d rows: %s", seconds, rows, text)
 
-    def _judge(self, units: list[list[EncodedRow]]) -> Flow[None]:
+    def _judge(self, units: list[list[bytes]]) -> Flow[None]:
         """Read the answers to a flight; if one failed, undo it and go row by row."""
         base = self._base
         frames = yield from self._checked(base._session.land(1 + 2 * len(units)))
@@ -350,7 +349,7 @@ class _Bulk:
             base._transaction.lost()
             raise error
 
-    def _one(self, row: EncodedRow) -> Flow[None]:
+    def _one(self, row: bytes) -> Flow[None]:
         message = self._message([row])
         attempts = self._base._attempts(time.monotonic())
         while True:
@@ -368,13 +367,13 @@ class _Bulk:
         yield from base._recover(error, self._statement, False, False, attempts)
         raise error
 
-    def _message(self, unit: list[EncodedRow]) -> bytes:
+    def _message(self, unit: list[bytes]) -> bytes:
         text = self._text(len(unit))
-        schema = int(len(unit) * len(unit[0][0]) > MAX_NARROW_PARAMS)
+        schema = int(len(unit) * self._params > MAX_NARROW_PARAMS)
         head = self._prepared.head(self._base._session, text)
         if head is not None:
-            return encode_many(Request.EXEC, head, unit, schema)
-        return encode_many(_EXEC, SQL_PREFIX + text, unit, schema)
+            return encode_many(Request.EXEC, head, unit, self._params, schema)
+        return encode_many(_EXEC, SQL_PREFIX + text, unit, self._params, schema)
 
     def _text(self, count: int) -> bytes:
         """The statement of `count` rows, as a wire field."""

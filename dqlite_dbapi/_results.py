@@ -85,7 +85,7 @@ class RowBuffer:
             self.require_complete()
         return taken
 
-    def take_all(self) -> list[Row]:
+    def take_all(self) -> list[Any]:
         """Give out all rows at hand and keep none; errors as with `take`."""
         if self.error is not None:
             self.require_complete()

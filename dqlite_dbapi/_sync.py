@@ -65,8 +65,7 @@ class SyncIO:
         self._address = ""
         self._limit = 0.0
         self._is_tcp = False
-        self._ask: Callable[[int, bytes], Answer | bytes] | None = None
-        self._talk: Callable[[int, bytes], bytes] | None = None
+        self._ask, self._talk = ask, exchange  # by descriptor; None where that cannot be
         self._is_new = False  # the member has not answered yet
         self._tls = tls
         self._keepalive = keepalive

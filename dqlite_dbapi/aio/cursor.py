@@ -89,7 +89,8 @@ class AsyncCursor(BaseCursor, Generic[R]):
             rows = self._require_rows()
         if rows.more:
             await self._connection._advance(rows, to_end=True)
-        return self._made(rows.take_all())
+        taken: list[Any] = rows.take_all()
+        return taken if self._convert is None else self._made(taken)
 
     async def scroll(self, value: int, mode: str = "relative") -> None:
         """Move to another row of the result (PEP 249): on, or back among the rows still held.

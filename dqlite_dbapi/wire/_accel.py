@@ -20,13 +20,13 @@ decode_parts: Callable[[bytes, int, bytes, int, list[tuple[Any, ...]]], tuple[in
 enlarge: Callable[[bytearray, int], None] = pyrows.enlarge
 decode_answer: Callable[[bytes], pyrows.Answer | None] = pyrows.decode_answer
 encode_params: Callable[[bytes, Sequence[object], bool, Slow, object], bytes]
-encode_row: Callable[[Sequence[object], Slow, object], tuple[bytes, bytes]]
+encode_row: Callable[[Sequence[object], Slow, object], bytes]
 encode_params, encode_row = pyparams.encode_params, pyparams.encode_row
 encode_rows: Callable[
-    [Sequence[object], int, int, tuple[int, ...], list[tuple[bytes, bytes]], int, int],
+    [Sequence[object], int, int, tuple[int, ...], list[bytes], int, int],
     tuple[int, int],
 ] = pyparams.encode_rows
-join_rows: Callable[[bytes, list[tuple[bytes, bytes]], bool], bytes] = pyparams.join_rows
+join_rows: Callable[[bytes, list[bytes], int, bool], bytes] = pyparams.join_rows
 #: Send a message on a blocking socket, by descriptor, and return the first chunk of what comes;
 #: `ask` returns what `decode_answer` makes of that, unless it is None.
 exchange: Callable[[int, bytes], bytes] | None = None

@@ -12,7 +12,6 @@ from dqlite_dbapi.wire.constants import MAX_NARROW_PARAMS, ValueType
 from dqlite_dbapi.wire.values import F64, I64, encode_blob, encode_text
 
 Encoded = tuple[int, bytes]
-EncodedRow = tuple[bytes, bytes]
 
 
 class Adapting(Protocol):
@@ -50,17 +49,17 @@ def encode_params(
     return _accel.encode_params(head, values, wide, encode_value, adapters)
 
 
-def encode_row(values: Sequence[object], adapters: Adapting | None = None) -> EncodedRow:
-    """The type codes of `values` and their bytes, of which `join_rows` makes one tuple."""
+def encode_row(values: Sequence[object], adapters: Adapting | None = None) -> bytes:
+    """The type codes of `values`, then their bytes; `join_rows` makes one tuple of many."""
     if adapters is not None and adapters.covers_natives:
         values = [adapters.adapt(value) for value in values]
         adapters = None
     return _accel.encode_row(values, encode_value, adapters)
 
 
-def join_rows(rows: list[EncodedRow], *, wide: bool, head: bytes) -> bytes:
-    """Encode the values of all `rows` as one tuple behind `head`; see `encode_params`."""
-    return _accel.join_rows(head, rows, wide)
+def join_rows(rows: list[bytes], count: int, *, wide: bool, head: bytes) -> bytes:
+    """Encode `rows` of `count` values each as one tuple behind `head`; see `encode_params`."""
+    return _accel.join_rows(head, rows, count, wide)
 
 
 def encode_value(value: Any, position: int, adapters: Adapting | None) -> Encoded:

@@ -50,12 +50,12 @@ def _joined(parts: list[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def encode_row(values: Sequence[object], slow: Slow, adapters: object, /) -> tuple[bytes, bytes]:
-    """The type codes of `values` without padding, and their bytes."""
+def encode_row(values: Sequence[object], slow: Slow, adapters: object, /) -> bytes:
+    """The type codes of `values` without padding, then their bytes."""
     codes = bytearray()
     parts: list[bytes] = []
     _encode(values, codes, parts, slow, adapters)
-    return bytes(codes), b"".join(parts)
+    return bytes(codes) + b"".join(parts)
 
 
 def encode_rows(
@@ -63,7 +63,7 @@ def encode_rows(
     start: int,
     slots: int,
     order: tuple[int, ...],
-    out: list[tuple[bytes, bytes]],
+    out: list[bytes],
     most: int,
     room: int,
     /,
@@ -71,9 +71,9 @@ def encode_rows(
     """Append what `encode_row` makes of `items` from `start` on to `out`, while they are plain.
 
     That ends at an item that is no tuple of `slots` values all of which are plain, when `out` holds
-    `most` rows or when the values exceed `room` bytes. A row's values are those at the places that
-    `order` names, all if it is empty. Returns the number of the first item that was not taken, and
-    the bytes of the values.
+    `most` rows or when more than `room` bytes were appended. A row's values are those at the places
+    that `order` names, all if it is empty. Returns the number of the first item that was not taken,
+    and the bytes that were appended.
     """
     size = 0
     for position in range(start, len(items)):
@@ -86,16 +86,17 @@ def encode_rows(
         except _NotPlainError:
             return position, size
         out.append(row)
-        size += len(row[1])
+        size += len(row)
     return max(start, len(items)), size
 
 
-def join_rows(head: bytes, rows: list[tuple[bytes, bytes]], wide: bool, /) -> bytes:
-    """Put the values of all `rows` behind `head` as `encode_params` does."""
-    codes = b"".join([row[0] for row in rows])
-    count = len(codes).to_bytes(4 if wide else 1, "little")
-    parts = [head, count, codes, bytes(-len(count + codes) & 7), *[row[1] for row in rows]]
-    return _joined(parts)
+def join_rows(head: bytes, rows: list[bytes], count: int, wide: bool, /) -> bytes:
+    """Put `rows` that `encode_row` made of `count` values each behind `head`, as one tuple."""
+    if any(len(row) < count for row in rows):
+        raise ValueError("a row has fewer bytes than values")
+    header = (count * len(rows)).to_bytes(4 if wide else 1, "little")
+    header += b"".join([row[:count] for row in rows])
+    return _joined([head, header, bytes(-len(header) & 7), *[row[count:] for row in rows]])
 
 
 class _NotPlainError(Exception):

@@ -8,7 +8,7 @@ from typing import Any
 
 from dqlite_dbapi.errors import DataError
 from dqlite_dbapi.wire.constants import PROTOCOL_VERSION, Request
-from dqlite_dbapi.wire.params import Adapting, EncodedRow, encode_params, join_rows
+from dqlite_dbapi.wire.params import Adapting, encode_params, join_rows
 from dqlite_dbapi.wire.schema import REQUESTS
 from dqlite_dbapi.wire.values import U32, U64, encode_text
 
@@ -73,13 +73,13 @@ def encode_sql(
     return message
 
 
-def encode_many(kind: int, start: bytes, rows: list[EncodedRow], schema: int) -> bytes:
-    """Encode EXEC_SQL or EXEC with the values of all `rows`.
+def encode_many(kind: int, start: bytes, rows: list[bytes], count: int, schema: int) -> bytes:
+    """Encode EXEC_SQL or EXEC with `rows` of `count` values each (`params.encode_row`).
 
     `start` stands before them: `SQL_PREFIX` and the text, or two words of 32 bits for EXEC.
     """
-    if not rows[0][0]:
+    if not count:
         return frame(kind, start, schema)
-    message = join_rows(rows, wide=schema == 1, head=HEADER.pack(0, kind, schema, 0) + start)
+    message = join_rows(rows, count, wide=schema == 1, head=HEADER.pack(0, kind, schema, 0) + start)
     _check_size(len(message) - HEADER.size)
     return message

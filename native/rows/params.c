@@ -240,25 +240,20 @@ PyObject *encode_params(PyObject *module, PyObject *const *args, Py_ssize_t give
 	return result;
 }
 
-/* The codes and the bytes of what was taken, which is released. */
+/* The codes and behind them the bytes of what was taken, which is released. */
 static PyObject *finish_row(struct tuple *t)
 {
-	PyObject *codes = PyBytes_FromStringAndSize(NULL, t->count);
-	PyObject *body = PyBytes_FromStringAndSize(NULL, t->size);
-	PyObject *result = NULL;
-	if (codes != NULL && body != NULL) {
-		put(t, (unsigned char *)PyBytes_AsString(codes),
-		    (unsigned char *)PyBytes_AsString(body));
-		result = PyTuple_Pack(2, codes, body);
+	PyObject *row = PyBytes_FromStringAndSize(NULL, t->count + t->size);
+	if (row != NULL) {
+		unsigned char *codes = (unsigned char *)PyBytes_AsString(row);
+		put(t, codes, codes + t->count);
 	}
-	Py_XDECREF(codes);
-	Py_XDECREF(body);
 	release(t);
-	return result;
+	return row;
 }
 
 const char encode_row_doc[] = PyDoc_STR("encode_row(values, slow, adapters, /)\n--\n\n"
-			     "The type codes of values without padding, and their bytes.");
+			     "The type codes of values without padding, then their bytes.");
 
 PyObject *encode_row(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
@@ -297,7 +292,7 @@ static PyObject *pick(PyObject *item, Py_ssize_t slots, PyObject *order)
 const char encode_rows_doc[] =
 	PyDoc_STR("encode_rows(items, start, slots, order, out, most, room, /)\n--\n\n"
 		  "Append what encode_row() makes of plain rows to the list out: the number of the\n"
-		  "first item that was not taken, and the bytes of the values.");
+		  "first item that was not taken, and the bytes that were appended.");
 
 PyObject *encode_rows(PyObject *module, PyObject *args)
 {
@@ -322,7 +317,7 @@ PyObject *encode_rows(PyObject *module, PyObject *args)
 		if (failed) {
 			break;
 		}
-		Py_ssize_t more = t.size;
+		Py_ssize_t more = t.count + t.size;
 		PyObject *row = finish_row(&t);
 		failed = row == NULL || PyList_Append(out, row) < 0;
 		Py_XDECREF(row);
@@ -334,58 +329,47 @@ PyObject *encode_rows(PyObject *module, PyObject *args)
 	return PyErr_Occurred() ? NULL : Py_BuildValue("nn", position, size);
 }
 
-/* The two halves of a row that encode_row() made. */
-static int halves(PyObject *row, char **codes, Py_ssize_t *count, char **body, Py_ssize_t *size)
-{
-	if (!PyTuple_Check(row) || PyTuple_Size(row) != 2) {
-		PyErr_SetString(PyExc_TypeError, "rows are pairs of bytes");
-		return -1;
-	}
-	return PyBytes_AsStringAndSize(PyTuple_GetItem(row, 0), codes, count) < 0 ||
-			       PyBytes_AsStringAndSize(PyTuple_GetItem(row, 1), body, size) < 0
-		       ? -1
-		       : 0;
-}
-
 const char join_rows_doc[] =
-	PyDoc_STR("join_rows(head, rows, wide, /)\n--\n\n"
-		  "Put the list of rows that encode_row() made behind head, as one tuple of values.");
+	PyDoc_STR("join_rows(head, rows, count, wide, /)\n--\n\n"
+		  "Put the list of rows that encode_row() made of `count` values each behind head, as one\n"
+		  "tuple of values.");
 
 PyObject *join_rows(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
 	(void)module;
-	char *head, *from_codes, *from_body;
-	Py_ssize_t head_size, codes_size, body_size;
-	Py_ssize_t count = 0, size = 0;
-	if (given != 3 || !PyList_Check(args[1])) {
-		PyErr_SetString(PyExc_TypeError, "join_rows() takes a head, a list and a bool");
+	char *head, *row;
+	Py_ssize_t head_size, row_size;
+	Py_ssize_t size = 0;
+	if (given != 4 || !PyList_Check(args[1])) {
+		PyErr_SetString(PyExc_TypeError, "join_rows() takes a head, a list, a count, a bool");
 		return NULL;
 	}
-	int wide = PyObject_IsTrue(args[2]);
-	if (wide < 0 || PyBytes_AsStringAndSize(args[0], &head, &head_size) < 0) {
+	Py_ssize_t count = PyLong_AsSsize_t(args[2]);
+	int wide = PyObject_IsTrue(args[3]);
+	if (PyErr_Occurred() || PyBytes_AsStringAndSize(args[0], &head, &head_size) < 0) {
 		return NULL;
 	}
 	Py_ssize_t rows = PyList_Size(args[1]);
-	for (Py_ssize_t row = 0; row < rows; row++) {
-		if (halves(PyList_GetItem(args[1], row), &from_codes, &codes_size, &from_body,
-			   &body_size) < 0) {
+	for (Py_ssize_t number = 0; number < rows; number++) {
+		if (PyBytes_AsStringAndSize(PyList_GetItem(args[1], number), &row, &row_size) < 0) {
 			return NULL;
 		}
-		count += codes_size;
-		size += body_size;
+		if (count < 0 || row_size < count) {
+			return damaged("a row has fewer bytes than values");
+		}
+		size += row_size - count;
 	}
-	if ((uint64_t)count > (wide ? UINT32_MAX : UINT8_MAX)) {
+	if ((uint64_t)count * (uint64_t)rows > (wide ? UINT32_MAX : UINT8_MAX)) {
 		return damaged("too many values for the count");
 	}
 	unsigned char *codes, *body;
-	PyObject *result = begin(head, head_size, count, size, wide, &codes, &body);
-	for (Py_ssize_t row = 0; result != NULL && row < rows; row++) {
-		halves(PyList_GetItem(args[1], row), &from_codes, &codes_size, &from_body,
-		       &body_size);
-		memcpy(codes, from_codes, (size_t)codes_size);
-		memcpy(body, from_body, (size_t)body_size);
-		codes += codes_size;
-		body += body_size;
+	PyObject *result = begin(head, head_size, count * rows, size, wide, &codes, &body);
+	for (Py_ssize_t number = 0; result != NULL && number < rows; number++) {
+		PyBytes_AsStringAndSize(PyList_GetItem(args[1], number), &row, &row_size);
+		memcpy(codes, row, (size_t)count);
+		memcpy(body, row + count, (size_t)(row_size - count));
+		codes += count;
+		body += row_size - count;
 	}
 	return result;
 }

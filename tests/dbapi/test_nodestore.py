@@ -39,6 +39,19 @@ def test_a_slow_member_is_asked_last_until_it_leads():
     assert store.candidates() == ("a:1", "b:1", "c:1")
 
 
+def test_members_that_were_listed_are_fresh_while_their_leader_is():
+    store = MemoryNodeStore(("a:1",))
+    assert not store.is_fresh
+    store.learn(leader("a:1"))
+    assert not store.is_fresh
+    store.learn(leader("a:1", ("a:1", 0), ("b:1", 0)))
+    assert store.is_fresh
+    store.learn(leader("a:1"))
+    assert (store.is_fresh, store.candidates()) == (True, ("a:1", "b:1"))
+    store.forget("a:1")
+    assert not store.is_fresh
+
+
 def test_stores_are_shared_by_address_and_file(tmp_path):
     assert shared_store(("shared:1",)) is shared_store(("shared:1",))
     path = str(tmp_path / "store.yaml")

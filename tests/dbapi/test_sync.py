@@ -242,3 +242,29 @@ def test_no_leader_in_a_race_names_every_reason(database, full):
         dqlite_dbapi.connect([full, "127.0.0.1:1"], database, connect_timeout=1.0)
     assert time.monotonic() - start < SOON
     assert full in str(caught.value)
+
+
+# -- sockets of another kind
+
+
+class Counted(socket.socket):
+    """A socket as libraries such as gevent put in the place of the standard one."""
+
+    received = 0
+
+    def recv(self, *arguments):
+        Counted.received += 1
+        return super().recv(*arguments)
+
+
+def test_a_socket_that_receives_in_its_own_way_is_asked(single, database, monkeypatch):
+    monkeypatch.setattr(socket, "socket", Counted)
+    connection = dqlite_dbapi.connect(single.addresses, database, autocommit=True)
+    before = Counted.received
+    assert connection.execute("SELECT 1").fetchall() == [(1,)]
+    assert Counted.received > before
+    connection.execute("CREATE TABLE t (a)")
+    connection.executemany("INSERT INTO t VALUES (?)", [(n,) for n in range(2000)])
+    assert connection.execute("SELECT count(*), sum(a) FROM t").fetchone() == (2000, 1999000)
+    assert len(connection.execute("SELECT a FROM t").fetchall()) == 2000
+    connection.close()

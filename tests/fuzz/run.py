@@ -45,13 +45,14 @@ def _build(folder: Path) -> None:
         shutil.copytree(ROOT / source, folder / Path(source).name)
     plain = folder / "dqlite_dbapi" / "_rows.abi3.so"
     plain.rename(folder / "_rows.plain.so")
-    compiled = str(folder / "rows.o")
     include = sysconfig.get_path("include")
     command = [_clang(), "-g", "-O1", "-fPIC", *_SANITIZERS, "-DPy_LIMITED_API=0x030A0000"]
-    source = str(ROOT / "native" / "rows" / "rows.c")
-    subprocess.run([*command, f"-I{include}", "-c", source, "-o", compiled], check=True)
+    compiled = []
+    for source in sorted((ROOT / "native" / "rows").glob("*.c")):
+        compiled.append(str(folder / f"{source.stem}.o"))
+        subprocess.run([*command, f"-I{include}", "-c", source, "-o", compiled[-1]], check=True)
     library = str(folder / "_rows.sanitized.so")
-    subprocess.run(["cc", "-shared", compiled, "-o", library], check=True)
+    subprocess.run(["cc", "-shared", *compiled, "-o", library], check=True)
 
 
 def _environment(folder: Path, *, is_sanitized: bool) -> dict[str, str]:

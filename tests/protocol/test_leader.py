@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from dqlite_dbapi.errors import NoLeader
+from dqlite_dbapi.errors import NoLeader, NotLeader
 from dqlite_dbapi.nodestore import MemoryNodeStore
 from dqlite_dbapi.protocol.leader import LeaderSearch
 from dqlite_dbapi.protocol.session import Session, State
-from tests.support.flows import ScriptedCluster
+from dqlite_dbapi.wire.constants import Request
+from dqlite_dbapi.wire.requests import encode
+from tests.support.flows import ScriptedCluster, failure, refusals, server
 
 
 def search(members, addresses, *, deadline=5.0, step=None):
@@ -30,6 +32,19 @@ def test_a_redirect_is_followed_and_believed_only_from_the_leader():
     cluster, _, find = search({"a:1": "b:1", "b:1": "b:1"}, ["a:1"])
     assert find().address == "b:1"
     assert cluster.opened == ["a:1", "b:1"]
+
+
+def test_a_member_that_refused_to_name_the_leader_is_asked_again():
+    """As engines since 1.12 do, where the question tells the flavours apart."""
+    cluster = ScriptedCluster({"a:1": "b:1", "b:1": "b:1"})
+    session = Session("a:1", cluster.clock, 1.0)
+    flow = session.open("db")
+    flow.send(None)
+    refused = failure(1005, "schema") + refusals("b:1")[len(server("b:1")) :]
+    assert flow.send(refused) == encode(Request.LEADER, 0)
+    with pytest.raises(NotLeader):
+        flow.send(server("b:1"))
+    assert session.leader == "b:1"
 
 
 def test_the_last_leader_is_asked_first_and_members_are_learned():

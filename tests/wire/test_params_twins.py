@@ -75,8 +75,44 @@ def test_rows_are_joined_to_one_tuple(rows, wide):
     except Error:
         return
     for twin in TWINS.values():
-        assert twin.join_rows(b"", encoded, wide) == expected
-        assert twin.join_rows(HEAD, encoded, wide)[4:] == HEAD[4:] + expected
+        assert twin.join_rows(b"", encoded, 3, wide) == expected
+        assert twin.join_rows(HEAD, encoded, 3, wide)[4:] == HEAD[4:] + expected
+
+
+ITEMS = st.lists(
+    st.tuples(VALUES, VALUES) | st.tuples(st.integers(0, 9), st.text("ab")) | st.just([1, 2]),
+    max_size=12,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    ITEMS,
+    st.integers(0, 3),
+    st.sampled_from([(), (1, 0), (0,)]),
+    st.integers(0, 9),
+    st.integers(0, 150),
+    st.sampled_from([list, tuple]),
+)
+def test_rows_are_taken_while_they_are_plain(items, start, order, most, room, kind):
+    outcomes = []
+    for twin in TWINS.values():
+        out = [b"before"]
+        place, size = twin.encode_rows(kind(items), start, 2, order, out, most, room)
+        outcomes.append((place, size, out))
+    assert outcomes[0] == outcomes[1]
+    assert out[0] == b"before"
+    assert sum(map(len, out[1:])) == size
+    for item, row in zip(items[start:place], out[1:], strict=True):
+        assert row == pyparams.encode_row([item[slot] for slot in order or (0, 1)], None, None)
+
+
+@pytest.mark.parametrize("twin", TWINS.values(), ids=list(TWINS))
+def test_rows_that_are_too_short_or_too_many_are_not_joined(twin):
+    with pytest.raises(ValueError, match="fewer"):
+        twin.join_rows(b"", [b"\1"], 2, False)
+    with pytest.raises((ValueError, OverflowError)):
+        twin.join_rows(b"", [b"\1" * 9] * 256, 1, False)
 
 
 @pytest.mark.parametrize("twin", TWINS.values(), ids=list(TWINS))
@@ -105,9 +141,16 @@ def everything():
     for row in (values, values[:2], [*values * 20, object()], [values[3], "\0"]):
         outcome(_rows.encode_row, row, encode_value, None)
         outcome(_rows.encode_params, HEAD, tuple(row), True, encode_value, None)
+        taken = []
+        _rows.encode_rows([tuple(row)] * 3, 0, len(row), (), taken, 9, 999)
+        _rows.encode_rows([tuple(row)] * 3, 0, len(row), (1, 0), taken, 9, 999)
+        _rows.join_rows(HEAD, taken, 2, True)
     body = bytes.fromhex("33") + bytes(7) + b"abc\0\0\0\0\0" * 2
     found = []
     _rows.decode(body + b"\xff" * 8, 0, 2, found)
+    message = struct.pack("<IBBH", len(body) // 8 + 1, 7, 0, 0) + body + b"\xee" * 8
+    _rows.decode_parts(message * 3 + message[:40], 0, b"", 2, found)
+    _rows.enlarge(bytearray(), 100)
     for damaged in (body[:16], body[:-1], b"\x07" + body[1:]):
         with pytest.raises((ValueError, IndexError)):
             _rows.decode(damaged, 0, 2, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import struct
 
@@ -129,6 +130,46 @@ def test_a_damaged_answer_is_left_to_others(rows, data):
         chunk[data.draw(st.integers(0, len(chunk) - 1))] = data.draw(st.integers(0, 255))
     found = [repr(decode_answer(bytes(chunk))) for decode_answer in ANSWERS.values()]
     assert found[0] == found[1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(tables(), st.lists(st.integers(0, 3), max_size=6), st.data())
+def test_parts_are_taken_as_far_as_they_are_whole(rows, sizes, data):
+    columns = len(rows[0])
+    parts = [answer(rows[: size + 1] if size else [], columns, PART) for size in sizes]
+    stream = bytearray(b"".join(parts) + data.draw(st.sampled_from([b"", answer(rows, columns)])))
+    if stream and data.draw(st.booleans()):
+        del stream[data.draw(st.integers(0, len(stream) - 1)) :]
+    elif stream and data.draw(st.booleans()):
+        stream[data.draw(st.integers(0, len(stream) - 1))] = data.draw(st.integers(0, 255))
+    header = answer([], columns)[8:-8]
+    outcomes = []
+    for twin in (_rows, pyrows):
+        found = [("before",)]
+        outcomes.append((twin.decode_parts(bytes(stream), 0, header, columns, found), repr(found)))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_a_part_without_rows_is_left():
+    parts = answer([[(1, 1)]], 1, PART), answer([], 1, PART)
+    for twin in (_rows, pyrows):
+        found = []
+        end, more = twin.decode_parts(b"".join(parts), 0, parts[1][8:-8], 1, found)
+        assert (end, more, found) == (len(parts[0]), True, [(1,)])
+
+
+@pytest.mark.parametrize("twin", [_rows, pyrows])
+def test_memory_is_enlarged_and_keeps_what_it_holds(twin):
+    memory = bytearray(b"abc")
+    for size in (3, 10, 5 << 20):
+        twin.enlarge(memory, size)
+        assert (len(memory), memory[:3]) == (size, b"abc")
+
+
+def test_rows_are_not_for_the_collector():
+    found = []
+    _rows.decode(encode_row([(1, 1), (3, "text")]) + DONE, 0, 2, found)
+    assert not gc.is_tracked(found[0])
 
 
 def test_special_floats(decode):
