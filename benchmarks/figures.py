@@ -11,7 +11,7 @@ from rich.table import Table
 from benchmarks.cases import Case
 from benchmarks.worlds import Reply
 
-Figures = dict[str, float]
+Figures = dict[str, Any]
 Summary = dict[str, dict[str, Any]]
 
 #: Seconds -> the number shown, by unit; "x" is no time, and is shown as it is.
@@ -37,6 +37,7 @@ def samples(reply: Reply, unit: str) -> list[float]:
 def figures(replies: list[Reply], unit: str) -> Figures:
     """Medians over all rounds: `p10` to `p99` and `cpu` in seconds, `rss` and `peak` in MiB.
 
+    `rounds` are the medians of each round, in order.
     `cpu` is of the contestant's process alone, for each call, row or (unit ms) operation.
     """
     found = [value for reply in replies for value in samples(reply, unit)]
@@ -45,6 +46,7 @@ def figures(replies: list[Reply], unit: str) -> Figures:
     cpu = [reply["cpu"] / (1 if whole else reply["calls"]) for reply in replies]
     made = {
         "count": float(len(found)),
+        "rounds": [statistics.median(samples(reply, unit)) for reply in replies],
         **{f"p{percent}": cuts[percent - 1] for percent in PERCENTILES},
         "cpu": statistics.median(cpu),
         "rss": max(reply["rss"] for reply in replies),

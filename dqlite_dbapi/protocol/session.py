@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from dqlite_dbapi.errors import (
     ConnectionLost,
+    DatabaseError,
     DataError,
     NotLeader,
     ProtocolViolation,
@@ -28,7 +29,9 @@ from dqlite_dbapi.wire.constants import ROWS_PART, Request, Response
 from dqlite_dbapi.wire.frames import Frame, FrameBuffer
 from dqlite_dbapi.wire.requests import HANDSHAKE, encode
 
-_FAILURE, _ROWS, _RESULT = int(Response.FAILURE), int(Response.ROWS), int(Response.RESULT)
+_FAILURE, _DB, _ROWS, _RESULT = (
+    int(kind) for kind in (Response.FAILURE, Response.DB, Response.ROWS, Response.RESULT)
+)
 _PART_MARKER = ROWS_PART.to_bytes(8, "little")
 _NOT_AUTHORIZED = 23
 
@@ -278,16 +281,34 @@ class Session:
 
     def _open_answers(self, give_up: float, knows_schemas: bool, setup: int) -> Flow[None]:
         """Read the answers that follow OPEN, all of them if the member does not lead."""
+        take = self._buffer.next_frame
         refusal: NotLeader | None = None
         denies_pragmas = False
-        for kind in (Response.DB, Response.ROWS, *[Response.RESULT] * (setup + 1)):
+        for kind in (_DB, _ROWS, *[_RESULT] * (setup + 1)):
+            frame = take() or (yield from self._in_time(give_up))
+            while kind == _ROWS == frame.kind and frame.body.endswith(_PART_MARKER):
+                frame = take() or (yield from self._in_time(give_up))
             try:
-                denies_pragmas |= yield from self._settled(give_up, kind)
+                denies_pragmas |= self._is_denied(frame, kind)
             except NotLeader as error:
                 refusal = refusal or error
+            except DatabaseError as error:
+                if refusal is None or error.is_disconnect:
+                    raise
         if refusal is not None:
             raise refusal
         self.flavour = Flavour.probed(knows_schemas=knows_schemas, denies_pragmas=denies_pragmas)
+
+    def _is_denied(self, frame: Frame, kind: int) -> bool:
+        """Judge one answer to opening; True where rows are asked for and not authorized."""
+        if frame.kind == kind:
+            return False
+        if frame.kind != _FAILURE:
+            raise self._unexpected(frame)
+        failure = responses.decode_failure(frame.body)
+        if failure.code == _NOT_AUTHORIZED and kind == _ROWS:
+            return True
+        raise from_failure(*failure, self.address)
 
     def _named(self, frame: Frame) -> str:
         if frame.kind != Response.SERVER:
@@ -305,23 +326,6 @@ class Session:
     def _unexpected(self, frame: Frame) -> ProtocolViolation:
         reason = f"a request was answered by a message of the wrong type {frame.kind}"
         return ProtocolViolation(reason, address=self.address)
-
-    def _settled(self, give_up: float, kind: Response) -> Flow[bool]:
-        """Read one answer while opening; True where rows are asked for and not authorized."""
-        frame = yield from self._in_time(give_up)
-        while frame.kind == _ROWS == kind:
-            names, offset = rows.decode_header(frame.body)
-            if not rows.decode_rows(frame.body, offset, len(names), []):
-                break
-            frame = yield from self._in_time(give_up)
-        if frame.kind == kind:
-            return False
-        if frame.kind != _FAILURE:
-            raise self._unexpected(frame)
-        failure = responses.decode_failure(frame.body)
-        if failure.code == _NOT_AUTHORIZED and kind == _ROWS:
-            return True
-        raise from_failure(*failure, self.address)
 
 
 _LEADER = encode(Request.LEADER, 0)

@@ -115,6 +115,19 @@ def test_a_goal_is_met_or_not(ours: float, met: bool) -> None:
     assert (found["measured"], found["met"]) == (pytest.approx(ours / 2e-6), met)
 
 
+def test_a_goal_compares_round_by_round() -> None:
+    """A machine that slows down between two turns spoils one round, and not the figure."""
+    turns = cases.turns(worlds.World(), "select1", "raw Python", "driver")
+    replies = {
+        "raw Python": [{**REPLY, "wall": 4 * each} for each in (1.0, 1.0, 10.0)],
+        "driver": [{**REPLY, "wall": 4 * each} for each in (1.2, 12.0, 12.0)],
+    }
+    summary = {"select1": figures.summarise(case()._replace(turns=turns), replies, {})}
+    by_goal = {each["goal"]: each for each in goals.results(summary)}
+    found = by_goal["SELECT 1: driver to raw Python, CPUs free"]
+    assert (found["measured"], found["whole"]) == (pytest.approx(1.2), pytest.approx(12.0))
+
+
 def test_a_goal_without_its_contestants_stays_in_the_table() -> None:
     found = report()["goals"]
     assert len(found) == len(goals.GOALS)
