@@ -29,7 +29,7 @@ class Flavour(NamedTuple):
         """Conclude from two harmless probes.
 
         `knows_schemas`: LEADER with schema 1 was refused, as engines since 1.12 do.
-        `denies_pragmas`: `pragma_read_uncommitted` was not authorized, as since 1.18.3.
+        `denies_pragmas`: `PRAGMA read_uncommitted` was not authorized, as since 1.18.3.
         """
         if denies_pragmas:
             return cls(True, "free", vacuum=True, temp_files=True, exact_names=True)

@@ -250,8 +250,8 @@ class Session:
     ) -> Flow[None]:
         """Greet the member, and with `database` open it there, all in one flight.
 
-        Answers are read for the flavour's probes, CLUSTER if it `lists` the members, OPEN, a
-        leader-only probe, whose row grows the server's buffer (hazard H13), and each EXEC_SQL
+        Answers are read for the flavour's probe, CLUSTER if it `lists` the members, OPEN, a
+        leader-only probe, the row that grows the server's buffer (hazard H13) and each EXEC_SQL
         message in `setup`. Raises `NotLeader` when the member does not lead; `leader` tells who
         might ("" if unknown). All of it may take as long as one message does later.
         """
@@ -284,7 +284,7 @@ class Session:
         take = self._buffer.next_frame
         refusal: NotLeader | None = None
         denies_pragmas = False
-        for kind in (_DB, _ROWS, *[_RESULT] * (setup + 1)):
+        for kind in (_DB, _ROWS, _ROWS, *[_RESULT] * (setup + 1)):
             frame = take() or (yield from self._in_time(give_up))
             while kind == _ROWS == frame.kind and frame.body.endswith(_PART_MARKER):
                 frame = take() or (yield from self._in_time(give_up))
@@ -331,8 +331,11 @@ class Session:
 _LEADER = encode(Request.LEADER, 0)
 _LEADER_1 = encode(Request.LEADER, 0, schema=1)
 _CLUSTER = encode(Request.CLUSTER, 1)
-_PROBE = encode(Request.QUERY_SQL, 0, "SELECT zeroblob(8000) FROM pragma_read_uncommitted", ())
-_TEMP_STORE = encode(Request.EXEC_SQL, 0, "PRAGMA temp_store = 2", ())
+_PROBES = (
+    encode(Request.QUERY_SQL, 0, "PRAGMA read_uncommitted", ()),
+    encode(Request.QUERY_SQL, 0, "SELECT zeroblob(8000)", ()),
+    encode(Request.EXEC_SQL, 0, "PRAGMA temp_store = 2", ()),
+)
 
 
 @lru_cache(maxsize=256)
@@ -341,4 +344,4 @@ def _flight(database: str | None, setup: tuple[bytes, ...], lists: bool) -> byte
     if database is None:
         return b"".join((HANDSHAKE, _LEADER, _LEADER_1, *listing))
     opening = encode(Request.OPEN, database, 0, "")
-    return b"".join((HANDSHAKE, _LEADER_1, *listing, opening, _PROBE, _TEMP_STORE, *setup))
+    return b"".join((HANDSHAKE, _LEADER_1, *listing, opening, *_PROBES, *setup))

@@ -51,7 +51,8 @@ def greet_as_newest(connection):
     """As `greet`, where a client must not go away between the parts of a result."""
     members = message(3, bytes(8)) if CLUSTER in connection.recv(65536) else b""
     probe = failure(23, "not authorized")
-    greeting = [failure(1, "schema"), members, message(4, bytes(8)), probe, RESULT]
+    grown = message(7, struct.pack("<Q", 1) + text("a") + DONE)
+    greeting = [failure(1, "schema"), members, message(4, bytes(8)), probe, grown, RESULT]
     connection.sendall(b"".join(greeting))
 
 

@@ -44,7 +44,7 @@ def _greeting(named: str, flight: bytes) -> bytes:
 def refusals(named: str, flight: bytes = CLUSTER) -> bytes:
     """What a member that does not lead and names another answers to a flight that opens."""
     refused = failure(NOT_LEADER, "not leader")
-    return _greeting(named, flight) + message(4, bytes(8)) + refused * 2
+    return _greeting(named, flight) + message(4, bytes(8)) + refused * 3
 
 
 class ScriptedCluster:
@@ -110,5 +110,5 @@ class ScriptedCluster:
         if named != address:
             return refusals(named, flight)
         rows = struct.pack("<Q", 1) + text("v") + b"\1" + bytes(7) + bytes(8) + b"\xff" * 8
-        replies = [message(4, bytes(8)), message(7, rows), message(6, bytes(16))]
+        replies = [message(4, bytes(8)), *[message(7, rows)] * 2, message(6, bytes(16))]
         return _greeting(named, flight) + b"".join(replies)
