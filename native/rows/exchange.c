@@ -67,8 +67,9 @@ static ssize_t receive(struct talk *t)
 		}
 		acknowledge(t);
 		struct pollfd readable = {t->socket, POLLIN, 0};
-		if (poll(&readable, 1, PATIENCE) == 0) {
-			return (ssize_t)t->filled;
+		int ready = poll(&readable, 1, PATIENCE);
+		if (ready <= 0) {
+			return ready < 0 ? -1 : (ssize_t)t->filled;
 		}
 	}
 }

@@ -108,6 +108,7 @@ def test_commands_for_the_cluster(terminal, dqlite_cluster):
     assert dqlite_cluster.addresses[leader] in terminal.ask(".leader")
     terminal.ask(f".weight {follower.id} 5")
     assert re.search(r"\|\s*5\s*\|", terminal.ask(f".describe {follower.address}"))
+    terminal.ask(f".weight {follower.id} 0")  # the members outlive this test
     terminal.ask(f".transfer {follower.id}")
     assert dqlite_cluster.wait_leader() == follower.address
     assert "spare" in terminal.ask(f".assign {follower.id} spare")
