@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
 import struct
 import threading
 import time
-import tracemalloc
 from contextlib import contextmanager
 
 import pytest
 
 from dqlite_dbapi import _rows
+from tests.support.leaks import growth
 
 DONE, PART = b"\xff" * 8, b"\xee" * 8
 
@@ -203,14 +202,4 @@ def test_nothing_leaks():
             with pytest.raises(BlockingIOError):
                 _rows.ask(ours.fileno(), b"?")
 
-    for _ in range(5):
-        everything()
-    gc.collect()
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    for _ in range(60):
-        everything()
-    gc.collect()
-    after = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    assert after - before < 20_000
+    assert growth(everything, first=5, then=60) < 20_000

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import array
-import gc
 import struct
-import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +14,7 @@ from dqlite_dbapi.errors import Error
 from dqlite_dbapi.types import Adapters
 from dqlite_dbapi.wire import pyparams
 from dqlite_dbapi.wire.params import encode_params, encode_row, encode_value
+from tests.support.leaks import growth
 
 TWINS = {"c": _rows, "python": pyparams}
 ADAPTERS = Adapters()
@@ -157,14 +156,4 @@ def everything():
 
 
 def test_nothing_leaks():
-    for _ in range(50):
-        everything()
-    gc.collect()
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    for _ in range(300):
-        everything()
-    gc.collect()
-    after = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    assert after - before < 20_000
+    assert growth(everything, first=50, then=300) < 20_000
