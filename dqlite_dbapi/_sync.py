@@ -18,18 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from dqlite_dbapi import _sockets
 from dqlite_dbapi._bell import Bell
 from dqlite_dbapi.errors import ConnectionLost, Error, InterfaceError, Interrupted, Timeout
-from dqlite_dbapi.protocol.effects import (
-    Check,
-    Effect,
-    Flow,
-    Into,
-    Limit,
-    Open,
-    Race,
-    RaceResult,
-    Send,
-    Sleep,
-)
+from dqlite_dbapi.protocol import effects
+from dqlite_dbapi.protocol.effects import Effect, Flow, Race, RaceResult
 from dqlite_dbapi.tls import TLS
 from dqlite_dbapi.wire._accel import ask, exchange
 from dqlite_dbapi.wire.rows import Answer, decode_answer
@@ -104,14 +94,20 @@ class SyncIO:
             if self._is_disturbed and outer is None:
                 self._settle()
 
-    def ask(self, message: bytes) -> Answer | bytes:
-        """Send `message` and receive once, without a flow: a whole result, else the bytes."""
+    def ask(self, make: Callable[..., bytes | None], *args: object) -> Answer | bytes | None:
+        """Send what `make` makes, if anything, and receive once: a whole result, else bytes."""
         outer = self._flow
         try:
-            self._flow = object()  # from here on it can be cancelled
+            self._flow = object()  # from here on it can be cancelled, and making takes time
+            message = make(*args)
+            if message is None:
+                return None
             present = self._socket
             if present is not None and self._ask is not None:
-                return self._ask(present.fileno(), message) or self._exchange(b"")
+                came = self._ask(present.fileno(), message) or self._exchange(b"")
+                if self._is_disturbed:
+                    self._heed()
+                return came
             chunk = self._exchange(message)
             return decode_answer(chunk) or chunk
         except OSError as error:
@@ -181,6 +177,8 @@ class SyncIO:
         try:
             if self._talk is not None and answered and room is None:
                 chunk = self._talk(present.fileno(), message)
+                if self._is_disturbed:  # while parts were gathered
+                    self._heed()
             else:
                 if message:
                     present.sendall(message)
@@ -252,18 +250,18 @@ class SyncIO:
     # -- the other effects
 
     def _perform(self, effect: Effect) -> Any:
-        if isinstance(effect, Send):
+        if isinstance(effect, effects.Send):
             return self._exchange(effect.message, answered=False)
-        if isinstance(effect, Into):
+        if isinstance(effect, effects.Into):
             return self._exchange(b"", effect.room)
-        if isinstance(effect, Open):
+        if isinstance(effect, effects.Open):
             return self._open(effect.address, effect.timeout)
-        if isinstance(effect, Limit):
+        if isinstance(effect, effects.Limit):
             self._is_new = False  # whoever sets a limit has read the first answers
             return self._set_limit(effect.seconds)
-        if isinstance(effect, Check):
+        if isinstance(effect, effects.Check):
             return self._check()
-        if isinstance(effect, Sleep):
+        if isinstance(effect, effects.Sleep):
             return self._sleep(effect.seconds)
         if isinstance(effect, Race):
             return self._race(effect)

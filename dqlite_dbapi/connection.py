@@ -181,18 +181,16 @@ class Connection(BaseConnection, Generic[R]):
         with self._lock:
             try:
                 started = monotonic()
-                message = request(self, statement, values)
-                if message is None:
-                    return self._run(self._perform(statement, values))
                 try:
-                    came = self._io.ask(message)
+                    came = self._io.ask(request, self, statement, values)
                     if isinstance(came, tuple):
                         self._session.state = _READY
                         return RowBuffer(*came)
-                    rest = longer(self, statement, values, came, started)
                 except errors.Error as error:
-                    rest = longer(self, statement, values, error, started)
-                return self._io.run(rest)
+                    return self._io.run(longer(self, statement, values, error, started))
+                if came is None:
+                    return self._run(self._perform(statement, values))
+                return self._io.run(longer(self, statement, values, came, started))
             except BaseException as error:
                 self._clear(error)
                 raise

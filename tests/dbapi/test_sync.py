@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -16,7 +17,7 @@ from dqlite_dbapi._sockets import tune
 from dqlite_dbapi._sync import SyncIO
 from dqlite_dbapi.protocol.effects import Open, Race, Sleep
 from tests.support.fakeserver import FakeServer
-from tests.support.flows import ScriptedCluster
+from tests.support.flows import ScriptedCluster, message, text
 
 SOON = 5.0  # seconds; what is cancelled would last longer
 
@@ -242,6 +243,26 @@ def test_no_leader_in_a_race_names_every_reason(database, full):
         dqlite_dbapi.connect([full, "127.0.0.1:1"], database, connect_timeout=1.0)
     assert time.monotonic() - start < SOON
     assert full in str(caught.value)
+
+
+def test_cancel_while_short_parts_of_a_result_come(database):
+    """The C part gathers them, and must not take the end of the stream for a lost connection."""
+    part = struct.pack("<Q", 1) + text("a") + b"\1".ljust(8, b"\0") + bytes(8) + b"\xee" * 8
+
+    def answer(peer):
+        peer.sendall(ScriptedCluster({"m:1": "m:1"}).answers("m:1", peer.recv(65536)))
+        peer.recv(65536)
+        with suppress(OSError):
+            while True:
+                peer.sendall(message(7, part))
+                time.sleep(0.001)
+
+    with FakeServer(answer) as server:
+        connection = dqlite_dbapi.connect(server.address, database, autocommit=True)
+        with later(connection.cancel), pytest.raises(Interrupted):
+            for _ in connection.execute("SELECT 1"):
+                pass
+        connection.close()
 
 
 # -- sockets of another kind
