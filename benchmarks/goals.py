@@ -7,6 +7,8 @@ where one has its turn right after the other.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from rich.table import Table
@@ -24,7 +26,7 @@ class Figure(NamedTuple):
     case: str
     contestant: str
 
-    def of(self, summary: Summary, percentile: str) -> list[float]:
+    def of(self, summary: Summary, percentile: str) -> Iterable[float]:
         """Seconds: one value, or one for each of the `rounds`; none where it was not measured."""
         everyone = summary.get(self.case, {}).get("contestants", {})
         names = ("driver", "driver asyncio") if self.contestant == BEST else (self.contestant,)
@@ -90,9 +92,9 @@ def _memory(ours: str) -> Goal:
 class _One(Figure):
     """The number 1, for goals whose figure already is a ratio."""
 
-    def of(self, summary: Summary, percentile: str) -> list[float]:
+    def of(self, summary: Summary, percentile: str) -> Iterable[float]:
         """One, as often as is needed."""
-        return [1.0] * 1000
+        return repeat(1.0)
 
 
 ONE = _One("", "")

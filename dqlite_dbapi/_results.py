@@ -85,7 +85,7 @@ class RowBuffer:
             self.require_complete()
         return taken
 
-    def take_all(self) -> list[Any]:
+    def take_all(self) -> list[Row]:
         """Give out all rows at hand and keep none; errors as with `take`."""
         if self.error is not None:
             self.require_complete()
@@ -206,8 +206,7 @@ class BaseCursor:
             values: Sequence[object] = parameters
         else:
             values = bind(statement, parameters)
-        self._rows = self._names = self._convert = None
-        self._rowcount = -1
+        self._forget()
         return statement, values
 
     def _forget(self) -> None:

@@ -1,40 +1,12 @@
-from collections.abc import Callable, Sequence
-from typing import Any
+from dqlite_dbapi.wire.pyparams import encode_params as encode_params
+from dqlite_dbapi.wire.pyparams import encode_row as encode_row
+from dqlite_dbapi.wire.pyparams import encode_rows as encode_rows
+from dqlite_dbapi.wire.pyparams import join_rows as join_rows
+from dqlite_dbapi.wire.pyrows import Answer
+from dqlite_dbapi.wire.pyrows import decode as decode
+from dqlite_dbapi.wire.pyrows import decode_answer as decode_answer
+from dqlite_dbapi.wire.pyrows import decode_parts as decode_parts
+from dqlite_dbapi.wire.pyrows import enlarge as enlarge
 
-Answer = tuple[tuple[str, ...], list[tuple[Any, ...]], bool, bytes]
-
-def decode(
-    body: bytes | bytearray, offset: int, columns: int, out: list[tuple[Any, ...]], /
-) -> bool: ...
-def decode_parts(
-    data: bytes, offset: int, header: bytes, columns: int, out: list[tuple[Any, ...]], /
-) -> tuple[int, bool]: ...
-def enlarge(memory: bytearray, size: int, /) -> None: ...
-def decode_answer(chunk: bytes, /) -> Answer | None: ...
-def encode_params(
-    head: bytes,
-    values: Sequence[object],
-    wide: bool,
-    slow: Callable[[Any, int, Any], tuple[int, bytes]],
-    adapters: object,
-    /,
-) -> bytes: ...
-def encode_row(
-    values: Sequence[object],
-    slow: Callable[[Any, int, Any], tuple[int, bytes]],
-    adapters: object,
-    /,
-) -> bytes: ...
-def encode_rows(
-    items: Sequence[object],
-    start: int,
-    slots: int,
-    order: tuple[int, ...],
-    out: list[bytes],
-    most: int,
-    room: int,
-    /,
-) -> tuple[int, int]: ...
-def join_rows(head: bytes, rows: list[bytes], count: int, wide: bool, /) -> bytes: ...
 def ask(descriptor: int, message: bytes, /) -> Answer | bytes: ...
 def exchange(descriptor: int, message: bytes, /) -> bytes: ...

@@ -258,10 +258,7 @@ class Session:
         self.to(State.OPENING)
         give_up = self._clock() + self.patience
         greeting = yield from self._in_time(give_up, _flight(database, setup, lists))
-        if database is None:
-            self.leader = self._named(greeting)
-            greeting = yield from self._in_time(give_up)
-        knows_schemas = greeting.kind == _FAILURE
+        knows_schemas = database is not None and greeting.kind == _FAILURE
         if not knows_schemas:
             self.leader = self._named(greeting)
         if lists:
@@ -342,6 +339,6 @@ _PROBES = (
 def _flight(database: str | None, setup: tuple[bytes, ...], lists: bool) -> bytes:
     listing = (_CLUSTER,) if lists else ()
     if database is None:
-        return b"".join((HANDSHAKE, _LEADER, _LEADER_1, *listing))
+        return b"".join((HANDSHAKE, _LEADER, *listing))
     opening = encode(Request.OPEN, database, 0, "")
     return b"".join((HANDSHAKE, _LEADER_1, *listing, opening, *_PROBES, *setup))

@@ -50,16 +50,11 @@ def encode_params(
 
 
 def encode_row(values: Sequence[object], adapters: Adapting | None = None) -> bytes:
-    """The type codes of `values`, then their bytes; `join_rows` makes one tuple of many."""
+    """The type codes of `values`, then their bytes; `_accel.join_rows` makes one tuple of many."""
     if adapters is not None and adapters.covers_natives:
         values = [adapters.adapt(value) for value in values]
         adapters = None
     return _accel.encode_row(values, encode_value, adapters)
-
-
-def join_rows(rows: list[bytes], count: int, *, wide: bool, head: bytes) -> bytes:
-    """Encode `rows` of `count` values each as one tuple behind `head`; see `encode_params`."""
-    return _accel.join_rows(head, rows, count, wide)
 
 
 def encode_value(value: Any, position: int, adapters: Adapting | None) -> Encoded:

@@ -7,8 +7,9 @@ from struct import Struct
 from typing import Any
 
 from dqlite_dbapi.errors import DataError
+from dqlite_dbapi.wire._accel import join_rows
 from dqlite_dbapi.wire.constants import PROTOCOL_VERSION, Request
-from dqlite_dbapi.wire.params import Adapting, encode_params, join_rows
+from dqlite_dbapi.wire.params import Adapting, encode_params
 from dqlite_dbapi.wire.schema import REQUESTS
 from dqlite_dbapi.wire.values import U32, U64, encode_text
 
@@ -80,6 +81,6 @@ def encode_many(kind: int, start: bytes, rows: list[bytes], count: int, schema: 
     """
     if not count:
         return frame(kind, start, schema)
-    message = join_rows(rows, count, wide=schema == 1, head=HEADER.pack(0, kind, schema, 0) + start)
+    message = join_rows(HEADER.pack(0, kind, schema, 0) + start, rows, count, schema == 1)
     _check_size(len(message) - HEADER.size)
     return message

@@ -19,7 +19,6 @@ enum { ROOM = 32768, PATIENCE = 2 };
 struct talk {
 	int socket;
 	int gathers; /* goes on while parts of a result come */
-	int is_rest; /* nothing is sent, and more of an answer comes */
 	const char *message;
 	size_t left;   /* bytes that are not sent yet */
 	size_t filled; /* bytes of the chunk */
@@ -77,9 +76,6 @@ static ssize_t receive(struct talk *t)
 /* Size of the chunk, 0 at the end of the stream, -1 for an error; goes on after a signal. */
 static ssize_t talk(struct talk *t)
 {
-	if (t->is_rest && t->filled == 0) {
-		acknowledge(t);
-	}
 	while (t->left) {
 		ssize_t sent = send(t->socket, t->message, t->left, MSG_NOSIGNAL);
 		if (sent < 0) {
@@ -106,11 +102,13 @@ static PyObject *converse(PyObject *const *args, Py_ssize_t given, int is_query,
 	if (t.socket < 0 || PyBytes_AsStringAndSize(args[1], &message, &size) < 0) {
 		return NULL;
 	}
-	t.is_rest = size == 0;
-	t.gathers = is_query || t.is_rest;
+	t.gathers = is_query || size == 0;
 	t.filled = t.parsed = 0;
 	t.message = message;
 	t.left = (size_t)size;
+	if (size == 0) {
+		acknowledge(&t); /* more of an answer comes */
+	}
 	for (;;) {
 		ssize_t came;
 		Py_BEGIN_ALLOW_THREADS

@@ -261,9 +261,10 @@ def _peer(leads_with, members):
         for number, address in enumerate(members(own), start=1):
             listing += struct.pack("<Q", number) + text(address) + bytes(8)
         opens = b"zeroblob" in connection.recv(65536)
-        greeting = failure(1005, "schema") + message(3, listing)
+        members_listed = message(3, listing)
         opened = message(4, bytes(8)) + failure(10506, "leadership lost")
-        connection.sendall(greeting + opened if opens else server(leads_with(own)) + greeting)
+        refused = failure(1005, "schema") + members_listed + opened
+        connection.sendall(refused if opens else server(leads_with(own)) + members_listed)
         if connection.recv(65536):
             connection.sendall(message(10, bytes(16)))
             connection.recv(65536)

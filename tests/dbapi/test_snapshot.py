@@ -284,7 +284,7 @@ def _scripted(*answers):
         address = "{}:{}".format(*connection.getsockname())
         listing = struct.pack("<QQ", 1, 1) + text(address) + bytes(8)
         connection.recv(65536)
-        greeting = (server(address), failure(1005, "schema"), message(3, listing))
+        greeting = (server(address), message(3, listing))
         connection.sendall(b"".join(greeting))
         if connection.recv(65536):
             for answer in answers:
