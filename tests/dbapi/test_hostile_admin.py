@@ -27,7 +27,7 @@ def member(transport):
                 host, port = connection.getsockname()
                 named = server(f"{host}:{port}")
                 listing = struct.pack("<QQ", 1, 1) + text(f"{host}:{port}") + bytes(8)
-                connection.sendall(named * 2 + message(3, listing))
+                connection.sendall(named + message(3, listing))
                 if connection.recv(65536):
                     answer(connection)
 

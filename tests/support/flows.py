@@ -9,10 +9,11 @@ from typing import Any
 from dqlite_dbapi.errors import ConnectionLost, Error, Timeout
 from dqlite_dbapi.protocol.effects import Limit, Open, Race, RaceResult, Sleep
 from dqlite_dbapi.wire.constants import Request
-from dqlite_dbapi.wire.requests import encode
+from dqlite_dbapi.wire.requests import HANDSHAKE, encode
 
 NOT_LEADER = 10250
 CLUSTER = encode(Request.CLUSTER, 1)
+PROBE = encode(Request.QUERY_SQL, 0, "PRAGMA read_uncommitted", ())
 
 
 def message(kind: int, body: bytes) -> bytes:
@@ -105,8 +106,10 @@ class ScriptedCluster:
         return RaceResult(None, tuple(errors))
 
     def answers(self, address: str, flight: bytes = CLUSTER) -> bytes:
-        """The answers to the `flight` that opens a database at `address`."""
+        """The answers to the `flight` that opens a database, or just greets, at `address`."""
         named = self.members[address]
+        if flight.startswith(HANDSHAKE) and PROBE not in flight:
+            return _greeting(named, flight)
         if named != address:
             return refusals(named, flight)
         rows = struct.pack("<Q", 1) + text("v") + b"\1" + bytes(7) + bytes(8) + b"\xff" * 8
