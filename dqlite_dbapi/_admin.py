@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
+from dqlite_dbapi._chance import draw
 from dqlite_dbapi.errors import ClientClosed, ConnectionLost, NotLeader, OperationalError
 from dqlite_dbapi.nodestore import shared_store
 from dqlite_dbapi.options import Options, check_database, parse
@@ -74,7 +74,7 @@ class BaseClient:
         Where the leader steps down before it does anything, the next one is asked. A `job` that may
         be done twice is asked for again after any `ConnectionLost`, if `again_after` says so.
         """
-        search = LeaderSearch(self._store, admin.greet, time.monotonic, random.random)
+        search = LeaderSearch(self._store, admin.greet, time.monotonic, draw)
         limit = self._options.timeout
         deadline = time.monotonic() + limit
         while True:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dqlite_dbapi._chance import draw
 from dqlite_dbapi._link import Link
 from dqlite_dbapi._results import Convert, Reply, RowBuffer
 from dqlite_dbapi.errors import (
@@ -238,7 +238,7 @@ class BaseConnection(ErrorAttributes, Link):
 
     def _attempts(self, started: float) -> Attempts:
         deadline = started + self._timeout
-        return Attempts(deadline, self._busy_timeout, time.monotonic, random.random)
+        return Attempts(deadline, self._busy_timeout, time.monotonic, draw)
 
     def _send(self, statement: Statement, params: Sequence[object]) -> Flow[Reply]:
         session = self._session

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import random
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from dqlite_dbapi import errors
+from dqlite_dbapi._chance import draw
 from dqlite_dbapi._results import Reply, RowBuffer
 from dqlite_dbapi.errors import DataError
 from dqlite_dbapi.nodestore import shared_store
@@ -290,9 +290,7 @@ class Copying(NamedTuple):
         store = shared_store(self.options.addresses, self.options.node_store)
         name = check_database(self.database)
         limit = deadline or time.monotonic() + self.timeout
-        return Fetch(
-            store, name, sink, limit, time.monotonic, random.random, patience, self.progress
-        )
+        return Fetch(store, name, sink, limit, time.monotonic, draw, patience, self.progress)
 
     def copied(self, origin: Origin, size: int) -> Copied:
         """What is told about the finished copy."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import re
 import time
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from dqlite_dbapi._chance import draw
 from dqlite_dbapi._results import RowBuffer
 from dqlite_dbapi.errors import ConnectionClosed, DataError, Error, Interrupted
 from dqlite_dbapi.nodestore import shared_store
@@ -133,7 +133,7 @@ class Link:
 
     def _connect(self, deadline: float) -> Flow[None]:
         before = self._session.address
-        search = LeaderSearch(self._store, self._opening, time.monotonic, random.random)
+        search = LeaderSearch(self._store, self._opening, time.monotonic, draw)
         self._session = yield from search.find(deadline, self._timeout)
         if self._watch is not None:
             self._watch.begin_session()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
@@ -14,6 +13,7 @@ from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from dqlite_dbapi._base import BaseConnection
+from dqlite_dbapi._chance import draw
 from dqlite_dbapi._pool import Ledger, Limits
 from dqlite_dbapi.errors import Error, InterfaceError
 from dqlite_dbapi.options import Options, parse
@@ -108,7 +108,7 @@ class BasePool(Generic[C]):
         _pools.add(self)
 
     def _new_ledger(self, limits: Limits) -> Ledger[C]:
-        return Ledger(limits, random.random, self._notifier())
+        return Ledger(limits, draw, self._notifier())
 
     def _notifier(self) -> Callable[[], object]:
         """What a lost lease calls, from any thread and at any moment; it must not hold the pool."""

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 OnRetry = Callable[[DBAPIError, int], object]
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 1.0
+_chance = random.SystemRandom()  # an application that seeds `random` keeps its numbers
 
 
 class Bounds(TypedDict, total=False):
@@ -63,7 +64,7 @@ class Attempts:
         if self.retries is not None and self._failures > self.retries:
             return None
         longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._failures - 1, 20))
-        seconds = longest * (0.5 + random.random() / 2)  # noqa: S311 - spreads clients out
+        seconds = longest * (0.5 + _chance.random() / 2)
         if time.monotonic() + seconds >= self._give_up:
             return None
         if self.on_retry is not None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Protocol, TypeAlias, TypeVar
 
+from dqlite_dbapi._chance import draw
 from dqlite_dbapi.aio.connection import AsyncConnection
 from dqlite_dbapi.errors import Error, InterfaceError
 from dqlite_dbapi.protocol.token import Clocks, Course, Policy, Token, settle
 
 T = TypeVar("T")
 R = TypeVar("R")
-_CLOCKS = Clocks(time.monotonic, time.time, random.random, os.urandom)
+_CLOCKS = Clocks(time.monotonic, time.time, draw, os.urandom)
 
 
 class AsyncLender(Protocol[R]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 
 import pytest
@@ -186,6 +187,13 @@ def test_bounds(run, url_for, single):
             assert caught.value.orig.is_retryable
     assert told[:3] == [1, 2, 1]
     locker.dispose()
+
+
+def test_pauses_leave_the_application_its_random_numbers(run, proxy):
+    before = random.getstate()
+    proxy.mishaps.append("request")
+    run(add("x"))
+    assert random.getstate() == before
 
 
 @pytest.mark.parametrize("bounds", [{"retries": -1}, {"deadline": 0}, {"begin": "later"}])
