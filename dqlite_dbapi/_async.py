@@ -6,14 +6,14 @@ import asyncio
 import math
 import os
 import select
+import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from dqlite_dbapi._sockets import acknowledge, leave_to_parent, tune, unreachable
-from dqlite_dbapi._transport import Answer, Wire, lost
+from dqlite_dbapi._sockets import leave_to_parent, literal, resolve, tune, unreachable
+from dqlite_dbapi._transport import Answer, PlainWire, SecureWire, Wire
 from dqlite_dbapi.errors import ConnectionLost, Error, Interrupted, Timeout
-from dqlite_dbapi.options import split_address
 from dqlite_dbapi.protocol.effects import (
     Check,
     Effect,
@@ -30,10 +30,11 @@ from dqlite_dbapi.tls import TLS
 
 T = TypeVar("T")
 _TURNS = 8
+_SHORT = 1 << 14  # bytes that an idle socket takes at once
 
 
 class AsyncIO:
-    """Runs flows on one asyncio transport at a time; one flow at a time."""
+    """Runs flows on one connection at a time; one flow at a time."""
 
     def __init__(
         self, tls: TLS | None = None, *, keepalive: float = 15.0, user_timeout: float = 30.0
@@ -42,7 +43,6 @@ class AsyncIO:
 
         Seconds of silence before a keep-alive probe, and for data that is not acknowledged.
         """
-        self._transport: asyncio.Transport | None = None
         self._wire: Wire | None = None
         self._address = ""
         self._limit = 0.0
@@ -51,7 +51,7 @@ class AsyncIO:
         self._user_timeout = user_timeout
         self._waiting: asyncio.Future[Any] | Answer | None = None
         self._is_cancelled = False
-        self._deadline: float | None = None  # of the exchange that is under way
+        self._deadline: float | None = None  # of the exchange that is waited for
         self._timer: asyncio.TimerHandle | None = None
         self._alarm = math.inf  # when that is due
         leave_to_parent(self)
@@ -76,32 +76,46 @@ class AsyncIO:
             return stop.value  # type: ignore[no-any-return]
 
     def ask(self, message: bytes) -> Awaitable[bytes]:
-        """Send `message` and await the first chunk of its answer, without a flow."""
+        """Send `message`; to be awaited: the first chunk of its answer.
+
+        It costs neither a flow nor a coroutine. An `Error` is to be passed to `failed`.
+        """
         self._is_cancelled = False
-        return self._exchange(message)
+        wire = self._wire
+        if wire is None or len(message) > _SHORT:
+            return self._exchange(message)
+        wire.send(message)
+        answer = wire.receive()
+        self._expect(answer)
+        return answer
+
+    def failed(self, error: Error) -> Error:
+        """The error of an exchange, with the member's address; the connection is dropped."""
+        self.close()
+        if error.address is None:
+            error = type(error)(error.message, address=self._address)
+        return error
 
     def close(self) -> None:
-        """Drop the transport, if there is one."""
-        transport, self._transport = self._transport, None
+        """Drop the connection, if there is one."""
+        wire, self._wire = self._wire, None
         timer, self._timer = self._timer, None
-        self._wire = None
         if timer is not None:
             timer.cancel()
             self._alarm = math.inf
-        if transport is not None:
-            transport.abort()
+        if wire is not None:
+            wire.abort()
 
     def abandon(self) -> None:
         """In a forked child: let go of the socket. The loop's poller still belongs to the parent.
 
-        So the transport is neither closed nor forgotten; its descriptor then leads nowhere.
+        So the connection is neither closed nor forgotten; its descriptor then leads nowhere.
         """
-        transport, self._transport = self._transport, None
-        self._wire = None
-        if transport is not None and not transport.is_closing():
-            _inherited.append(transport)
+        wire, self._wire = self._wire, None
+        if wire is not None and wire.fileno() >= 0:
+            _inherited.append(wire)
             nowhere = os.open(os.devnull, os.O_RDWR)
-            os.dup2(nowhere, transport.get_extra_info("socket").fileno(), inheritable=False)
+            os.dup2(nowhere, wire.fileno(), inheritable=False)
             os.close(nowhere)
 
     def cancel(self) -> None:
@@ -127,30 +141,17 @@ class AsyncIO:
             if message:
                 wire.send(message)
                 if wire.writable is not None:
-                    await self._bounded(wire.writable)
-            elif wire.quickack is not None and wire.lost is None:  # else it has no socket
-                wire.quickack()
+                    self._expect(wire.writable)
+                    await wire.writable
+            else:
+                wire.acknowledge()
             if not answered:
                 return None
-            answer = wire.receive(room)  # as _bounded, but for the price of another coroutine
+            answer = wire.receive(room)
             self._expect(answer)
-            try:
-                return await answer
-            finally:
-                self._waiting = self._deadline = None
+            return await answer
         except Error as error:
-            self.close()
-            if error.address is None:
-                error = type(error)(error.message, address=self._address)
-            raise error from None
-
-    async def _bounded(self, future: asyncio.Future[T]) -> T:
-        """Wait for `future` as long as an exchange may take."""
-        self._expect(future)
-        try:
-            return await future
-        finally:
-            self._waiting = self._deadline = None
+            raise self.failed(error) from None
 
     def _expect(self, future: asyncio.Future[Any] | Answer) -> None:
         """Have `future` fail when the exchange takes too long, or is cancelled."""
@@ -192,7 +193,7 @@ class AsyncIO:
         elif isinstance(effect, Limit):
             self._limit = effect.seconds
             if self._wire is not None:  # whoever sets a limit has read the first answers
-                self._wire.explain = lost
+                self._wire.settle()
         elif isinstance(effect, Check):
             await self._check()
         elif isinstance(effect, Sleep):
@@ -209,14 +210,14 @@ class AsyncIO:
         self._limit = timeout
         loop = asyncio.get_running_loop()
         connecting = asyncio.ensure_future(self._dial(loop, address))
-        self._waiting = connecting
+        self._waiting, self._deadline = connecting, None
         try:
             done, _ = await asyncio.wait({connecting}, timeout=timeout)
             if self._is_cancelled:
                 raise self._interruption()
             if not done:
                 raise Timeout(f"no connection within {timeout:g} s", address=address)
-            self._transport, self._wire = connecting.result()
+            self._wire = connecting.result()
         except BaseException:
             connecting.cancel()
             connecting.add_done_callback(_abandon)
@@ -224,46 +225,58 @@ class AsyncIO:
         finally:
             self._waiting = None
 
-    async def _dial(
-        self, loop: asyncio.AbstractEventLoop, address: str
-    ) -> tuple[asyncio.Transport, Wire]:
-        options: dict[str, Any] = {}
+    async def _dial(self, loop: asyncio.AbstractEventLoop, address: str) -> Wire:
+        connected = await self._connect(loop, address)
         tls = self._tls
-        if tls is not None:
-            options = {"ssl": tls.context, "server_hostname": tls.name_for(address)}
+        if tls is None:
+            return PlainWire(loop, connected)
         try:
-            if address.startswith("@"):
-                path = "\0" + address[1:]
-                made = await loop.create_unix_connection(lambda: Wire(loop), path, **options)
-            else:
-                host, port = split_address(address)
-                made = await loop.create_connection(lambda: Wire(loop), host, port, **options)
+            made = await loop.create_connection(
+                lambda: SecureWire(loop, partial(tls.failure, address=address)),
+                sock=connected,
+                ssl=tls.context,
+                server_hostname=tls.name_for(address),
+            )
         except (OSError, ValueError) as error:
-            if tls is not None and tls.is_handshake(error):
+            if tls.is_handshake(error):
                 raise tls.failure(error, address) from None
             raise unreachable(error, address) from None
-        transport, wire = made
-        if tls is not None:
-            wire.explain = partial(tls.failure, address=address)
-        if not address.startswith("@"):
-            connected = transport.get_extra_info("socket")
-            tune(connected, self._keepalive, self._user_timeout)
-            wire.quickack = partial(acknowledge, connected)
-        return transport, wire
+        return made[1]
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop, address: str) -> socket.socket:
+        """Connect to the first of the address's hosts that can be reached."""
+        problem: OSError | None = None
+        hosts = literal(address) or await loop.run_in_executor(None, resolve, address)
+        for family, target in hosts:
+            connecting = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                connecting.setblocking(False)
+                await loop.sock_connect(connecting, target)
+                if family != socket.AF_UNIX:
+                    tune(connecting, self._keepalive, self._user_timeout)
+            except OSError as error:
+                connecting.close()
+                problem = error
+            except BaseException:
+                connecting.close()
+                raise
+            else:
+                return connecting
+        raise unreachable(problem, address)
 
     async def _check(self) -> None:
         """A readable socket between two requests is one that the member has closed.
 
         Under TLS it may be session tickets, which the loop takes if it is given a turn.
         """
-        wire, transport = self._wire, self._transport
-        if wire is None or transport is None:
+        wire = self._wire
+        if wire is None:
             raise ConnectionLost("the connection is closed", address=self._address)
         poll = select.poll()
         for _ in range(_TURNS):
-            if not wire.is_idle or transport.is_closing():
+            if not wire.is_idle or wire.fileno() < 0:
                 break
-            poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+            poll.register(wire.fileno(), select.POLLIN)
             if not poll.poll(0):
                 return
             if self._tls is None:
@@ -274,7 +287,7 @@ class AsyncIO:
 
     async def _sleep(self, seconds: float) -> None:
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting = waiting
+        self._waiting, self._deadline = waiting, None
         timer = asyncio.get_running_loop().call_later(seconds, _wake, waiting)
         try:
             await waiting
@@ -283,7 +296,7 @@ class AsyncIO:
             self._waiting = None
 
     async def _race(self, race: Race) -> RaceResult:
-        """Run the flows as tasks, adopt the winner's transport and stop the others."""
+        """Run the flows as tasks, adopt the winner's connection and stop the others."""
         gate = asyncio.Semaphore(race.width)
         runners = [self._sibling() for _ in race.flows]
         errors: dict[AsyncIO, Error] = {}
@@ -301,7 +314,7 @@ class AsyncIO:
             for runner, flow in zip(runners, race.flows, strict=True)
         }
         stop: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting = stop
+        self._waiting, self._deadline = stop, None
         try:
             while pending:
                 done, _ = await asyncio.wait({*pending, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -327,15 +340,14 @@ class AsyncIO:
 
     def _adopt(self, winner: AsyncIO) -> None:
         self.close()
-        self._transport, winner._transport = winner._transport, None
         self._wire, winner._wire = winner._wire, None
         self._address, self._limit = winner._address, winner._limit
 
 
-def _abandon(dialled: asyncio.Future[tuple[asyncio.Transport, Wire]]) -> None:
+def _abandon(dialled: asyncio.Future[Wire]) -> None:
     """Close a connection that nobody waits for any more."""
     if not dialled.cancelled() and dialled.exception() is None:
-        dialled.result()[0].abort()
+        dialled.result().abort()
 
 
 def _wake(future: asyncio.Future[None]) -> None:
@@ -343,4 +355,4 @@ def _wake(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-_inherited: list[asyncio.Transport] = []
+_inherited: list[Wire] = []

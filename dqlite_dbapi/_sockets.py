@@ -18,14 +18,26 @@ _MAX_INT = 2**31 - 1
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
-def resolve(address: str) -> list[tuple[int, Any]]:
-    """Family and socket address of each host that `address` names; `ConnectionLost` for none."""
+def literal(address: str) -> list[tuple[int, Any]]:
+    """Family and socket address of the host that `address` is; none if it has to be looked up."""
     if address.startswith("@"):
         return [(socket.AF_UNIX, "\0" + address[1:])]
     host, port = split_address(address)
     with contextlib.suppress(OSError, ValueError):
         socket.inet_pton(socket.AF_INET, host)
         return [(socket.AF_INET, (host, port))]
+    return []
+
+
+def resolve(address: str) -> list[tuple[int, Any]]:
+    """Family and socket address of each host that `address` names; `ConnectionLost` for none.
+
+    It may wait for a name server, unless the address is `literal`.
+    """
+    known = literal(address)
+    if known:
+        return known
+    host, port = split_address(address)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, ValueError) as error:  # ValueError: no name at all, which a peer may send

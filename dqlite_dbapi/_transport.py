@@ -1,18 +1,21 @@
-"""What asyncio's callbacks are turned into for the asyncio runner."""
+"""What the asyncio runner sends and receives by: a socket, or a transport with TLS."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any, cast
 
+from dqlite_dbapi._sockets import acknowledge
 from dqlite_dbapi.errors import ConnectionLost, Error
 
 #: Bytes that may wait for the program before the member is made to wait.
 _READ_AHEAD = 1 << 20
-#: Bytes taken at once. The memory is used as far as answers are long.
-_CHUNK = 1 << 17
+#: Bytes taken at once.
+_CHUNK = 1 << 16
 
 
 def lost(error: Exception | None) -> Error:
@@ -38,22 +41,22 @@ class Answer:
         self._context: Context | None = None
 
     def __await__(self) -> Generator[Any, None, Any]:
-        if not self.done():
+        if self._chunk is None and self._error is None:
             self._asyncio_future_blocking = True
             yield self
-        return self.result()
+        chunk, self._chunk = self._chunk, b""  # done, but without what it brought
+        if self._error is not None:
+            raise self._error
+        return chunk
 
     def done(self) -> bool:
         """Whether there is a chunk, or an error instead."""
         return self._chunk is not None or self._error is not None
 
-    def result(self) -> Any:
-        """What came; raises an error that came instead."""
+    def result(self) -> None:
+        """Nothing; the error that came instead of an answer is raised (asyncio)."""
         if self._error is not None:
             raise self._error
-        if self._chunk is None:
-            raise asyncio.InvalidStateError("there is no answer yet")
-        return self._chunk
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The loop (asyncio)."""
@@ -95,80 +98,18 @@ class Answer:
             self._loop.call_soon(wake, self, context=self._context)
 
 
-class Wire(asyncio.BufferedProtocol):
-    """Turns asyncio's callbacks into one answer at a time.
-
-    A plain Protocol is given 256 KiB of new memory each time, cut to size: three system calls more.
-    """
+class Wire(ABC):
+    """One connection's bytes, for one task that asks for the next ones at a time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._memory = memoryview(bytearray(_CHUNK))
         self._room: memoryview | None = None  # of the program, for what comes next
         self._chunks: list[bytes] = []
         self._size = 0
         self._waiter: Answer | None = None
-        self.writable: asyncio.Future[None] | None = None  # to wait for before more is written
         self._paused = False
-        self._transport: asyncio.Transport
-        self.quickack: Callable[[], None] | None = None
+        self.writable: asyncio.Future[None] | None = None  # to wait for before more is written
         self.lost: Error | None = None
-        self.explain: Callable[[Exception | None], Error] = lost
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport (asyncio)."""
-        self._transport = cast("asyncio.Transport", transport)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes go (asyncio)."""
-        room, waiter = self._room, self._waiter
-        return self._memory if room is None or waiter is None or waiter.done() else room
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Hand what came to whoever waits, else keep it (asyncio)."""
-        waiter, self._waiter = self._waiter, None
-        room, self._room = self._room, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(self._memory[:nbytes].tobytes() if room is None else nbytes)
-            return
-        self._chunks.append(self._memory[:nbytes].tobytes())
-        self._size += nbytes
-        if self._size > _READ_AHEAD and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
-
-    def eof_received(self) -> bool:
-        """Close: a member that has shut down its side answers no more (asyncio)."""
-        self.fail(self.explain(None))
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Pass the reason on (asyncio)."""
-        self.fail(self.explain(exc))
-
-    def pause_writing(self) -> None:
-        """The socket is full (asyncio)."""
-        self.writable = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        """The socket takes more (asyncio)."""
-        waiter, self.writable = self.writable, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def fail(self, error: Error) -> None:
-        """Fail whoever waits, now and later; the first reason stays."""
-        self.lost = self.lost or error
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(self.lost)
-        self.resume_writing()
-
-    def send(self, message: bytes) -> None:
-        """Write without waiting; raises the reason if the connection is lost."""
-        if self.lost is not None:
-            raise self.lost
-        self._transport.write(message)
 
     def receive(self, room: memoryview | None = None) -> Answer:
         """The next chunk, to be awaited; with `room` it goes there, and its size is the answer."""
@@ -181,6 +122,19 @@ class Wire(asyncio.BufferedProtocol):
             self._waiter, self._room = waiter, room
         return waiter
 
+    def _take_waiter(self) -> Answer | None:
+        """Whoever waits for bytes, once."""
+        waiter, self._waiter, self._room = self._waiter, None, None
+        return None if waiter is None or waiter.done() else waiter
+
+    def _keep(self, chunk: bytes) -> None:
+        """Hold what nobody waits for; beyond some of it the member has to wait."""
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > _READ_AHEAD and not self._paused:
+            self._paused = True
+            self._pause()
+
     def _kept(self, room: memoryview | None) -> bytes | int:
         """What has come before it was asked for; all of it, or as much as `room` takes."""
         chunk = b"".join(self._chunks)
@@ -191,13 +145,222 @@ class Wire(asyncio.BufferedProtocol):
         self._size = len(chunk) - count
         if self._paused and not self._chunks:
             self._paused = False
-            self._transport.resume_reading()
+            self._resume()
         if room is None:
             return chunk
         room[:count] = chunk[:count]
         return count
 
+    def fail(self, error: Error) -> None:
+        """Fail whoever waits, now and later; the first reason stays."""
+        self.lost = self.lost or error
+        waiter = self._take_waiter()
+        if waiter is not None:
+            waiter.set_exception(self.lost)
+        self._let_write()
+
+    def _let_write(self) -> None:
+        waiter, self.writable = self.writable, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
     @property
     def is_idle(self) -> bool:
         """True while nothing has come that nobody asked for."""
         return not self._chunks and self.lost is None
+
+    @abstractmethod
+    def send(self, message: bytes) -> None:
+        """Write without waiting; raises the reason if the connection is lost."""
+
+    @abstractmethod
+    def acknowledge(self) -> None:
+        """Have the system acknowledge what came at once; see `_sockets.acknowledge`."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """The member has answered: what is lost from now on was a connection."""
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """The socket's descriptor; below 0 once it is closed."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Close at once; whoever waits fails."""
+
+    @abstractmethod
+    def _pause(self) -> None: ...
+
+    @abstractmethod
+    def _resume(self) -> None: ...
+
+
+class PlainWire(Wire):
+    """A socket that the loop only watches: half the price of a call by asyncio's transports."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connected: socket.socket) -> None:
+        super().__init__(loop)
+        self._socket = connected
+        self._is_tcp = connected.family != socket.AF_UNIX
+        self._unsent = memoryview(b"")
+        self._resume()
+
+    def send(self, message: bytes) -> None:
+        """Write without waiting; raises the reason if the connection is lost."""
+        if self.lost is not None:
+            raise self.lost
+        sent = 0
+        try:
+            sent = self._socket.send(message)
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self._end(error)
+            raise lost(error) from None
+        if sent < len(message):
+            self._unsent = memoryview(message)[sent:]
+            self.writable = self._loop.create_future()
+            self._loop.add_writer(self._socket, self._send_rest)
+
+    def _send_rest(self) -> None:
+        try:
+            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._end(error)
+        else:
+            if not self._unsent:
+                self._loop.remove_writer(self._socket)
+                self._let_write()
+
+    def _receive(self) -> None:
+        room, waiter = self._room, self._waiter
+        if waiter is None or waiter.done():
+            room = waiter = None
+        came: bytes | int
+        try:
+            came = self._socket.recv(_CHUNK) if room is None else self._socket.recv_into(room)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._end(error)
+            return
+        if not came:
+            self._end(None)
+        elif waiter is not None:
+            self._waiter = self._room = None
+            waiter.set_result(came)
+        else:
+            self._keep(cast("bytes", came))
+
+    def _end(self, error: OSError | None) -> None:
+        self._pause()
+        self._loop.remove_writer(self._socket)
+        self.fail(lost(error))
+
+    def acknowledge(self) -> None:
+        """Have the system acknowledge what came at once; see `_sockets.acknowledge`."""
+        if self._is_tcp and self.lost is None:
+            acknowledge(self._socket)
+
+    def settle(self) -> None:
+        """Nothing changes: without TLS it was a connection from the first byte on."""
+
+    def fileno(self) -> int:
+        """The socket's descriptor; below 0 once it is closed."""
+        return self._socket.fileno()
+
+    def abort(self) -> None:
+        """Close at once; whoever waits fails."""
+        if self.fileno() >= 0:
+            self._end(None)
+            self._socket.close()
+
+    def _pause(self) -> None:
+        self._loop.remove_reader(self._socket)
+
+    def _resume(self) -> None:
+        self._loop.add_reader(self._socket, self._receive)
+
+
+class SecureWire(Wire, asyncio.BufferedProtocol):
+    """TLS, by asyncio's transport; what that calls is turned into one answer at a time.
+
+    A plain Protocol is given 256 KiB of new memory each time, cut to size: three system calls more.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, explain: Callable[[Exception | None], Error]
+    ) -> None:
+        """`explain`: the error of a member that ends the connection before it has answered."""
+        super().__init__(loop)
+        self._memory = memoryview(bytearray(_CHUNK))
+        self._transport: asyncio.Transport
+        self._explain = explain
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio)."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._connected: socket.socket = transport.get_extra_info("socket")
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go (asyncio)."""
+        room, waiter = self._room, self._waiter
+        return self._memory if room is None or waiter is None or waiter.done() else room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Hand what came to whoever waits, else keep it (asyncio)."""
+        room, waiter = self._room, self._take_waiter()
+        chunk = self._memory[:nbytes].tobytes() if room is None or waiter is None else b""
+        if waiter is None:
+            self._keep(chunk)
+        else:
+            waiter.set_result(chunk or nbytes)
+
+    def eof_received(self) -> bool:
+        """Close: a member that has shut down its side answers no more (asyncio)."""
+        self.fail(self._explain(None))
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass the reason on (asyncio)."""
+        self.fail(self._explain(exc))
+
+    def pause_writing(self) -> None:
+        """The socket is full (asyncio)."""
+        self.writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """The socket takes more (asyncio)."""
+        self._let_write()
+
+    def settle(self) -> None:
+        """The member has answered: what is lost from now on was a connection."""
+        self._explain = lost
+
+    def send(self, message: bytes) -> None:
+        """Write without waiting; raises the reason if the connection is lost."""
+        if self.lost is not None:
+            raise self.lost
+        self._transport.write(message)
+
+    def acknowledge(self) -> None:
+        """Have the system acknowledge what came at once; see `_sockets.acknowledge`."""
+        if self.lost is None and self._connected.family != socket.AF_UNIX:
+            acknowledge(self._connected)
+
+    def fileno(self) -> int:
+        """The socket's descriptor; below 0 once it is closed."""
+        return -1 if self._transport.is_closing() else self._connected.fileno()
+
+    def abort(self) -> None:
+        """Close at once; whoever waits fails."""
+        self._transport.abort()
+
+    def _pause(self) -> None:
+        self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        self._transport.resume_reading()

@@ -196,7 +196,7 @@ class AsyncConnection(BaseConnection, Generic[R]):
                     return RowBuffer(*found)
                 rest = longer(self, statement, values, came, started)
             except errors.Error as error:
-                rest = longer(self, statement, values, error, started)
+                rest = longer(self, statement, values, self._io.failed(error), started)
             return await self._io.run(rest)
         except BaseException:
             self._clear()
