@@ -237,10 +237,13 @@ class AsyncIO:
                 ssl=tls.context,
                 server_hostname=tls.name_for(address),
             )
-        except (OSError, ValueError) as error:
+        except OSError as error:
             if tls.is_handshake(error):
                 raise tls.failure(error, address) from None
             raise unreachable(error, address) from None
+        except ValueError:  # before asyncio has made a transport that would close the socket
+            connected.close()
+            raise TLS.bad_name(address) from None
         return made[1]
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, address: str) -> socket.socket:

@@ -91,10 +91,11 @@ class TLS:
     def wrap(self, fresh: socket.socket, address: str) -> ssl.SSLSocket:
         """Take over a socket that is not connected; `connect()` and `do_handshake()` follow.
 
-        A connected one would be leaked if its peer has gone (CPython's `SSLSocket`). `connect()`
-        raises ValueError for a host that cannot stand in a certificate: see `bad_name`.
+        A connected one would be leaked if its peer has gone (CPython's `SSLSocket`). This and
+        `connect()` raise ValueError for a host that cannot stand in a certificate: see `bad_name`.
         """
         name = self.name_for(address)
+        name.encode("idna")  # CPython does so when it has taken the socket, which it then leaks
         return self.context.wrap_socket(fresh, server_hostname=name, do_handshake_on_connect=False)
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
 import struct
@@ -104,6 +105,16 @@ def test_a_name_that_the_cluster_shares(connect, single, authority, serve):
     proxy = serve(TLSProxy(single.addresses[0], authority.server("dqlite.example")))
     connection = connect(proxy.address, tls_server_name="dqlite.example")
     assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("name", [".", "a..b", "x" * 300])
+def test_a_shared_name_that_no_certificate_could_hold(connect, single, authority, serve, name):
+    proxy = serve(TLSProxy(single.addresses[0], authority.server("127.0.0.1")))
+    with pytest.raises(NoLeader) as caught:
+        connect(proxy.address, tls_server_name=name, connect_timeout=0.5)
+    assert proxy.address in str(caught.value)
+    del caught
+    gc.collect()  # a socket left open would be told of
 
 
 def test_a_host_name_is_looked_for_in_the_certificate(connect, single, authority, serve):
