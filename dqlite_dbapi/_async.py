@@ -232,7 +232,7 @@ class AsyncIO:
             return PlainWire(loop, connected)
         try:
             made = await loop.create_connection(
-                lambda: SecureWire(loop, partial(tls.failure, address=address)),
+                lambda: SecureWire(loop, connected, partial(tls.failure, address=address)),
                 sock=connected,
                 ssl=tls.context,
                 server_hostname=tls.name_for(address),

@@ -101,8 +101,10 @@ class Answer:
 class Wire(ABC):
     """One connection's bytes, for one task that asks for the next ones at a time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, connected: socket.socket) -> None:
         self._loop = loop
+        self._socket = connected
+        self._is_tcp = connected.family != socket.AF_UNIX
         self._room: memoryview | None = None  # of the program, for what comes next
         self._chunks: list[bytes] = []
         self._size = 0
@@ -173,9 +175,10 @@ class Wire(ABC):
     def send(self, message: bytes) -> None:
         """Write without waiting; raises the reason if the connection is lost."""
 
-    @abstractmethod
     def acknowledge(self) -> None:
         """Have the system acknowledge what came at once; see `_sockets.acknowledge`."""
+        if self._is_tcp and self.lost is None:
+            acknowledge(self._socket)
 
     @abstractmethod
     def settle(self) -> None:
@@ -200,9 +203,7 @@ class PlainWire(Wire):
     """A socket that the loop only watches: half the price of a call by asyncio's transports."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connected: socket.socket) -> None:
-        super().__init__(loop)
-        self._socket = connected
-        self._is_tcp = connected.family != socket.AF_UNIX
+        super().__init__(loop, connected)
         self._unsent = memoryview(b"")
         self._resume()
 
@@ -260,11 +261,6 @@ class PlainWire(Wire):
         self._loop.remove_writer(self._socket)
         self.fail(lost(error))
 
-    def acknowledge(self) -> None:
-        """Have the system acknowledge what came at once; see `_sockets.acknowledge`."""
-        if self._is_tcp and self.lost is None:
-            acknowledge(self._socket)
-
     def settle(self) -> None:
         """Nothing changes: without TLS it was a connection from the first byte on."""
 
@@ -292,10 +288,13 @@ class SecureWire(Wire, asyncio.BufferedProtocol):
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, explain: Callable[[Exception | None], Error]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connected: socket.socket,
+        explain: Callable[[Exception | None], Error],
     ) -> None:
         """`explain`: the error of a member that ends the connection before it has answered."""
-        super().__init__(loop)
+        super().__init__(loop, connected)
         self._memory = memoryview(bytearray(_CHUNK))
         self._transport: asyncio.Transport
         self._explain = explain
@@ -303,7 +302,6 @@ class SecureWire(Wire, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio)."""
         self._transport = cast("asyncio.Transport", transport)
-        self._connected: socket.socket = transport.get_extra_info("socket")
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go (asyncio)."""
@@ -346,14 +344,9 @@ class SecureWire(Wire, asyncio.BufferedProtocol):
             raise self.lost
         self._transport.write(message)
 
-    def acknowledge(self) -> None:
-        """Have the system acknowledge what came at once; see `_sockets.acknowledge`."""
-        if self.lost is None and self._connected.family != socket.AF_UNIX:
-            acknowledge(self._connected)
-
     def fileno(self) -> int:
         """The socket's descriptor; below 0 once it is closed."""
-        return -1 if self._transport.is_closing() else self._connected.fileno()
+        return -1 if self._transport.is_closing() else self._socket.fileno()
 
     def abort(self) -> None:
         """Close at once; whoever waits fails."""
