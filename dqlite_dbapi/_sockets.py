@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import weakref
+from functools import lru_cache
 from math import ceil
 from struct import pack
 from typing import Any, Protocol
@@ -18,18 +19,19 @@ _MAX_INT = 2**31 - 1
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
-def literal(address: str) -> list[tuple[int, Any]]:
+@lru_cache(maxsize=1024)
+def literal(address: str) -> tuple[tuple[int, Any], ...]:
     """Family and socket address of the host that `address` is; none if it has to be looked up."""
     if address.startswith("@"):
-        return [(socket.AF_UNIX, "\0" + address[1:])]
+        return ((socket.AF_UNIX, "\0" + address[1:]),)
     host, port = split_address(address)
     with contextlib.suppress(OSError, ValueError):
         socket.inet_pton(socket.AF_INET, host)
-        return [(socket.AF_INET, (host, port))]
-    return []
+        return ((socket.AF_INET, (host, port)),)
+    return ()
 
 
-def resolve(address: str) -> list[tuple[int, Any]]:
+def resolve(address: str) -> tuple[tuple[int, Any], ...]:
     """Family and socket address of each host that `address` names; `ConnectionLost` for none.
 
     It may wait for a name server, unless the address is `literal`.
@@ -42,7 +44,7 @@ def resolve(address: str) -> list[tuple[int, Any]]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, ValueError) as error:  # ValueError: no name at all, which a peer may send
         raise unreachable(error, address) from None
-    return [(family, target) for family, _, _, _, target in found]
+    return tuple((family, target) for family, _, _, _, target in found)
 
 
 def unreachable(error: Exception | None, address: str) -> ConnectionLost:
@@ -57,23 +59,36 @@ def tune(connected: socket.socket, keepalive: float, user_timeout: float) -> Non
     `keepalive`: seconds of silence before a probe, `user_timeout`: seconds that sent data may stay
     unacknowledged; 0 leaves either to the system.
     """
+    for level, name, value in _choices(keepalive, user_timeout):
+        connected.setsockopt(level, name, value)
+
+
+@lru_cache(maxsize=64)
+def _choices(keepalive: float, user_timeout: float) -> tuple[tuple[int, int, int], ...]:
+    """Level, name and value of each option that `tune` sets, as far as the system has it."""
     idle = min(ceil(keepalive), _MAX_IDLE)
-    unacknowledged = min(ceil(user_timeout * 1000), _MAX_INT)
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    choices = {"TCP_USER_TIMEOUT": unacknowledged}
+    wanted = {"TCP_NODELAY": 1, "TCP_USER_TIMEOUT": min(ceil(user_timeout * 1000), _MAX_INT)}
+    found = []
     if idle:
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        choices |= {"TCP_KEEPIDLE": idle, "TCP_KEEPINTVL": max(idle // 3, 1), "TCP_KEEPCNT": 3}
-    for name, value in choices.items():
+        found.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
+        wanted |= {"TCP_KEEPIDLE": idle, "TCP_KEEPINTVL": max(idle // 3, 1), "TCP_KEEPCNT": 3}
+    for name, value in wanted.items():
         if value and hasattr(socket, name):
-            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+            found.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return tuple(found)
 
 
 def limit(connected: socket.socket, seconds: float) -> None:
     """Have each exchange on a blocking socket end after so many seconds, with BlockingIOError."""
-    interval = pack("@ll", *divmod(max(round(seconds * 1_000_000), 1), 1_000_000))
+    interval = _interval(seconds)
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
+
+
+@lru_cache(maxsize=64)
+def _interval(seconds: float) -> bytes:
+    """A `struct timeval`, not 0, which would be no limit."""
+    return pack("@ll", *divmod(max(round(seconds * 1_000_000), 1), 1_000_000))
 
 
 def acknowledge(connected: socket.socket) -> None:
@@ -84,6 +99,11 @@ def acknowledge(connected: socket.socket) -> None:
     """
     if _QUICKACK is not None:
         connected.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+
+def wait_for(connected: socket.socket, count: int) -> None:
+    """Have `connected` become readable when so many bytes are there, or no more will come."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
 
 def shut(present: socket.socket | None) -> None:

@@ -144,9 +144,10 @@ class SyncIO:
             if present is None:
                 return
             _sockets.shut(present)
-            self._orphan, self._is_disturbed = present, True
             if self._flow is None:
-                self._settle()
+                present.close()
+            else:
+                self._orphan, self._is_disturbed = present, True
 
     def _settle(self) -> None:
         """After a flow: close what was left to its thread, and forget that it was cancelled."""
@@ -274,7 +275,7 @@ class SyncIO:
         self._is_new = False
         connected = self._connect(address, give_up, timeout)
         try:
-            self._is_tcp = connected.family != socket.AF_UNIX
+            self._is_tcp = not address.startswith("@")
             if self._is_tcp:
                 _sockets.tune(connected, self._keepalive, self._user_timeout)
             is_plain = type(connected).recv is _RECV

@@ -46,7 +46,8 @@ class MemoryNodeStore:
         """Addresses to ask: the last leader, the voters, the others, and last the slow ones."""
         leader = (self._leader,) if self._leader else ()
         found = dict.fromkeys((*leader, *self._given, *self._learned))
-        return tuple(sorted(found, key=self._slow.__contains__))
+        slow = self._slow
+        return tuple(sorted(found, key=slow.__contains__) if slow else found)
 
     def learn(self, session: Session) -> None:
         """Remember the leader that answered and the members it listed, voters first."""

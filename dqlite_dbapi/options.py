@@ -105,11 +105,37 @@ def parse(
         database = database or name
     given.pop("database", None)
     given.update(keywords)
-    values = {name: _convert(name, value) for name, value in given.items()}
-    if not addresses and values.get("node_store") is None:
+    if not addresses and given.get("node_store") is None:
         cluster = os.environ.get("DQLITE_CLUSTER") or f"127.0.0.1:{DEFAULT_PORT}"
         addresses = _split_hosts(cluster)
-    _settle_transactions(values, keywords if isinstance(target, Options) else given)
+    if isinstance(target, Options):
+        return _checked(tuple(addresses), database, given, keywords)
+    choices = tuple((name, value.__class__, value) for name, value in given.items())
+    if _PLAIN.issuperset(kind for _, kind, _ in choices) and "tls_key_password" not in given:
+        return _remembered(tuple(addresses), database, choices)
+    return _checked(tuple(addresses), database, given, given)
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+@lru_cache(maxsize=64)
+def _remembered(
+    addresses: tuple[str, ...], database: str | None, choices: tuple[tuple[str, type, Any], ...]
+) -> Options:
+    """As `_checked`; the type is part of a choice since `True` equals 1."""
+    given = {name: value for name, _, value in choices}
+    return _checked(addresses, database, given, given)
+
+
+def _checked(
+    addresses: tuple[str, ...],
+    database: str | None,
+    given: Mapping[str, object],
+    explicit: Mapping[str, object],
+) -> Options:
+    values = {name: _convert(name, value) for name, value in given.items()}
+    _settle_transactions(values, explicit)
     return Options(
         addresses=tuple(dict.fromkeys(parse_address(address) for address in addresses)),
         database=check_database(database or DEFAULT_DATABASE),

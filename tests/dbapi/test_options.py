@@ -72,6 +72,13 @@ def test_bad_options(keywords):
     assert next(iter(keywords)) in str(caught.value)
 
 
+def test_a_bad_value_is_refused_though_a_good_one_equals_it():
+    assert parse("h1", autocommit=True).autocommit is True
+    with pytest.raises(InterfaceError):
+        parse("h1", autocommit=1.0)
+    assert parse("h1", autocommit=True) == parse(["h1"], autocommit="on")
+
+
 def test_an_unknown_option_names_the_nearest_one():
     with pytest.raises(InterfaceError) as caught:
         parse("dqlite://h/d?busy_timeot=3")
