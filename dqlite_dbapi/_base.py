@@ -255,7 +255,8 @@ class BaseConnection(ErrorAttributes, Link):
             schema = 1
         if statement.returns_rows:
             message = encode_sql(_QUERY, statement.encoded, params, schema, self._adapters)
-            return (yield from self._received(statement, (yield from session.query(message))))
+            part = yield from session.query(message, is_wide=statement.is_wide)
+            return (yield from self._received(statement, part))
         message = encode_sql(_EXEC, statement.encoded, params, schema, self._adapters)
         frame = yield from session.call(message)
         self._succeeded(statement)

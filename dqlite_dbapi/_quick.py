@@ -37,6 +37,7 @@ def request(base: BaseConnection, statement: Statement, params: Sequence[object]
         or session.state is not _READY
         or base._transaction.state is _LOST
         or base._trace is not None
+        or (statement.is_wide and not session.is_grown)
     ):
         return None
     message = statement.request

@@ -63,6 +63,7 @@ class Statement(NamedTuple):
     stores: Stores | None  # values that may not fit their columns (protocol.poison)
     attaches: str  # the schema that `ATTACH '' AS schema` makes, "" for none or a named file
     is_simple: bool  # a SELECT that nothing has to look at
+    is_wide: bool  # its rows may have more columns than one word of the wire describes
     request: bytes  # the message that runs it without parameters
 
     @property
@@ -108,6 +109,8 @@ _ROWS_WITH_VALUE = frozenset(
     }
 )
 _ATTACH_TOKENS = 4
+#: Columns that one word describes (wire-protocol 3.3). More take as many commas, or `*`.
+_NARROW = 16
 _NEVER_ROWS = frozenset({"shrink_memory", "incremental_vacuum", "delete_database"})
 
 
@@ -165,6 +168,7 @@ def classify(sql: str) -> Statement:
         stores=stores(tokens, main, places) if is_write else None,
         attaches=_attached(tokens) if kind is Kind.ATTACH else "",
         is_simple=kind is Kind.READ and not hazard,
+        is_wide=b"*" in encoded or encoded.count(b",") >= _NARROW,
         request=encode_sql(Request.QUERY_SQL if returns_rows else Request.EXEC_SQL, encoded, ()),
     )
 

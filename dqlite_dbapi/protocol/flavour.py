@@ -29,10 +29,14 @@ class Flavour(NamedTuple):
         """Conclude from two harmless probes.
 
         `knows_schemas`: LEADER with schema 1 was refused, as engines since 1.12 do.
-        `denies_pragmas`: `PRAGMA read_uncommitted` was not authorized, as since 1.18.3.
+        `denies_pragmas`: `PRAGMA read_uncommitted = 0` was not authorized, as since 1.18.3.
         """
         if denies_pragmas:
-            return cls(True, "free", vacuum=True, temp_files=True, exact_names=True)
-        if knows_schemas:
-            return cls(True, "refused", halfway=True, exact_names=True, clean_drop=True)
-        return cls(False, "transaction", vacuum=True, halfway=True, clean_drop=True)
+            return _LATEST
+        return _MIDDLE if knows_schemas else EARLIEST
+
+
+#: What a member may do whose engine is not known.
+EARLIEST = Flavour(False, "transaction", vacuum=True, halfway=True, clean_drop=True)
+_MIDDLE = Flavour(True, "refused", halfway=True, exact_names=True, clean_drop=True)
+_LATEST = Flavour(True, "free", vacuum=True, temp_files=True, exact_names=True)

@@ -23,21 +23,22 @@ from dqlite_dbapi.errors import (
     from_failure,
 )
 from dqlite_dbapi.protocol.effects import Flow, Into, Send
-from dqlite_dbapi.protocol.flavour import Flavour
+from dqlite_dbapi.protocol.flavour import EARLIEST, Flavour
 from dqlite_dbapi.wire import responses, rows
 from dqlite_dbapi.wire.constants import ROWS_PART, Request, Response
 from dqlite_dbapi.wire.frames import Frame, FrameBuffer
 from dqlite_dbapi.wire.requests import HANDSHAKE, encode
 
-_FAILURE, _DB, _ROWS, _RESULT = (
-    int(kind) for kind in (Response.FAILURE, Response.DB, Response.ROWS, Response.RESULT)
-)
+_FAILURE, _SERVER, _DB = int(Response.FAILURE), int(Response.SERVER), int(Response.DB)
+_ROWS, _RESULT = int(Response.ROWS), int(Response.RESULT)
 _PART_MARKER = ROWS_PART.to_bytes(8, "little")
 _NOT_AUTHORIZED = 23
 
 
 class State(Enum):
     """States of a session."""
+
+    __hash__ = object.__hash__  # an Enum's own is a function in Python
 
     NEW = "new"
     OPENING = "opening"
@@ -74,14 +75,15 @@ class Session:
 
     __slots__ = (
         *("_buffer", "_clock", "_header", "_names"),
-        *("address", "flavour", "leader", "members", "patience", "state"),
+        *("address", "flavour", "is_grown", "leader", "members", "patience", "state"),
     )
 
     def __init__(self, address: str, clock: Callable[[], float], patience: float) -> None:
         """`patience`: seconds that one message may take to arrive whole once it has begun."""
         self.address = address
         self.state = State.NEW
-        self.flavour = Flavour.probed(knows_schemas=False, denies_pragmas=False)
+        self.flavour = EARLIEST
+        self.is_grown = False  #: whether the server's buffer takes rows of any width
         self.leader = ""
         self.members: tuple[responses.Member, ...] = ()
         self._header = b""
@@ -189,10 +191,29 @@ class Session:
         self.state = State.READY
         return frames
 
-    def query(self, message: bytes) -> Flow[RowPart]:
-        """Send a QUERY; returns the first part of its rows. With `more` the session stays BUSY."""
+    def query(self, message: bytes, *, is_wide: bool = False) -> Flow[RowPart]:
+        """Send a QUERY; returns the first part of its rows. With `more` the session stays BUSY.
+
+        `is_wide`: a row may have more columns than the server's first buffer takes.
+        """
         self._begin()
+        if is_wide and not self.is_grown:
+            yield from self._grow(message)
+            message = b""
         return (yield from self._part(message))
+
+    def _grow(self, message: bytes) -> Flow[None]:
+        """Send `message` behind a row that makes the server's buffer larger, and read that row.
+
+        A wide row that begins near the end of a page is written beyond the first one (hazard H13).
+        """
+        frame = yield from self._frame(_LARGE_ROW + message)
+        while frame.kind == _ROWS and frame.body.endswith(_PART_MARKER):
+            frame = yield from self._frame(b"")
+        if frame.kind not in (_ROWS, _FAILURE):
+            raise self._unexpected(frame)
+        self.is_grown = frame.kind == _ROWS
+        self._header = b""
 
     def resume(self, chunk: bytes) -> Flow[RowPart]:
         """As `query`, whose message has been sent and whose answer begins with `chunk`."""
@@ -250,27 +271,30 @@ class Session:
     ) -> Flow[None]:
         """Greet the member, and with `database` open it there, all in one flight.
 
-        Answers are read for the flavour's probe, CLUSTER if it `lists` the members, OPEN, a
-        leader-only probe, the row that grows the server's buffer (hazard H13) and each EXEC_SQL
-        message in `setup`. Raises `NotLeader` when the member does not lead; `leader` tells who
-        might ("" if unknown). All of it may take as long as one message does later.
+        Answers are read for the flavour's first probe, CLUSTER if it `lists` the members, OPEN, the
+        flavour's second probe, which only a leader answers, and each EXEC_SQL message in `setup`.
+        Raises `NotLeader` when the member does not lead; `leader` tells who might ("" if unknown).
+        All of it may take as long as one message does later.
         """
         self.to(State.OPENING)
         give_up = self._clock() + self.patience
         greeting = yield from self._in_time(give_up, _flight(database, setup, lists))
         knows_schemas = database is not None and greeting.kind == _FAILURE
-        if not knows_schemas:
-            self.leader = self._named(greeting)
+        if not knows_schemas and greeting.kind != _SERVER:
+            raise self._unexpected(greeting)
         if lists:
             listing = responses.decode((yield from self._in_time(give_up)))
             if isinstance(listing, responses.Servers):
                 self.members = listing.members
-        if database is not None:
+        if database is None:
+            self.leader = self._named(greeting)
+        else:
             try:
                 yield from self._open_answers(give_up, knows_schemas, len(setup))
             except NotLeader as error:
                 if knows_schemas:  # and so refused to name it
-                    self.leader = self._named((yield from self._in_time(give_up, _LEADER)))
+                    greeting = yield from self._in_time(give_up, _LEADER)
+                self.leader = self._named(greeting)
                 known = f"it names {self.leader}" if self.leader else "it knows no leader"
                 error.message += f"; {known}"
                 raise
@@ -281,10 +305,10 @@ class Session:
         take = self._buffer.next_frame
         refusal: NotLeader | None = None
         denies_pragmas = False
-        for kind in (_DB, _ROWS, _ROWS, *[_RESULT] * (setup + 1)):
+        for kind in (_DB, *[_RESULT] * (setup + 1)):
             frame = take() or (yield from self._in_time(give_up))
-            while kind == _ROWS == frame.kind and frame.body.endswith(_PART_MARKER):
-                frame = take() or (yield from self._in_time(give_up))
+            if frame.kind == kind:
+                continue
             try:
                 denies_pragmas |= self._is_denied(frame, kind)
             except NotLeader as error:
@@ -297,18 +321,16 @@ class Session:
         self.flavour = Flavour.probed(knows_schemas=knows_schemas, denies_pragmas=denies_pragmas)
 
     def _is_denied(self, frame: Frame, kind: int) -> bool:
-        """Judge one answer to opening; True where rows are asked for and not authorized."""
-        if frame.kind == kind:
-            return False
+        """Judge an answer of another type than `kind`; True if a PRAGMA was not authorized."""
         if frame.kind != _FAILURE:
             raise self._unexpected(frame)
         failure = responses.decode_failure(frame.body)
-        if failure.code == _NOT_AUTHORIZED and kind == _ROWS:
+        if failure.code == _NOT_AUTHORIZED and kind == _RESULT:
             return True
         raise from_failure(*failure, self.address)
 
     def _named(self, frame: Frame) -> str:
-        if frame.kind != Response.SERVER:
+        if frame.kind != _SERVER:
             raise self._unexpected(frame)
         leader: str = responses.decode(frame).address
         return leader
@@ -328,11 +350,9 @@ class Session:
 _LEADER = encode(Request.LEADER, 0)
 _LEADER_1 = encode(Request.LEADER, 0, schema=1)
 _CLUSTER = encode(Request.CLUSTER, 1)
-_PROBES = (
-    encode(Request.QUERY_SQL, 0, "PRAGMA read_uncommitted", ()),
-    encode(Request.QUERY_SQL, 0, "SELECT zeroblob(8000)", ()),
-    encode(Request.EXEC_SQL, 0, "PRAGMA temp_store = 2", ()),
-)
+#: Temporary tables stay in memory (hazard H12), and the second PRAGMA is not authorized by some.
+_PROBE = encode(Request.EXEC_SQL, 0, "PRAGMA temp_store = 2; PRAGMA read_uncommitted = 0", ())
+_LARGE_ROW = encode(Request.QUERY_SQL, 0, "SELECT zeroblob(8000)", ())
 
 
 @lru_cache(maxsize=256)
@@ -341,4 +361,4 @@ def _flight(database: str | None, setup: tuple[bytes, ...], lists: bool) -> byte
     if database is None:
         return b"".join((HANDSHAKE, _LEADER, *listing))
     opening = encode(Request.OPEN, database, 0, "")
-    return b"".join((HANDSHAKE, _LEADER_1, *listing, opening, *_PROBES, *setup))
+    return b"".join((HANDSHAKE, _LEADER_1, *listing, opening, _PROBE, *setup))

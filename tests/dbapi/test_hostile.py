@@ -51,8 +51,7 @@ def greet_as_newest(connection):
     """As `greet`, where a client must not go away between the parts of a result."""
     members = message(3, bytes(8)) if CLUSTER in connection.recv(65536) else b""
     probe = failure(23, "not authorized")
-    grown = message(7, struct.pack("<Q", 1) + text("a") + DONE)
-    greeting = [failure(1, "schema"), members, message(4, bytes(8)), probe, grown, RESULT]
+    greeting = [failure(1, "schema"), members, message(4, bytes(8)), probe]
     connection.sendall(b"".join(greeting))
 
 

@@ -13,7 +13,7 @@ from dqlite_dbapi.wire.requests import HANDSHAKE, encode
 
 NOT_LEADER = 10250
 CLUSTER = encode(Request.CLUSTER, 1)
-PROBE = encode(Request.QUERY_SQL, 0, "PRAGMA read_uncommitted", ())
+PROBE = encode(Request.EXEC_SQL, 0, "PRAGMA temp_store = 2; PRAGMA read_uncommitted = 0", ())
 
 
 def message(kind: int, body: bytes) -> bytes:
@@ -45,7 +45,7 @@ def _greeting(named: str, flight: bytes) -> bytes:
 def refusals(named: str, flight: bytes = CLUSTER) -> bytes:
     """What a member that does not lead and names another answers to a flight that opens."""
     refused = failure(NOT_LEADER, "not leader")
-    return _greeting(named, flight) + message(4, bytes(8)) + refused * 3
+    return _greeting(named, flight) + message(4, bytes(8)) + refused
 
 
 class ScriptedCluster:
@@ -112,6 +112,4 @@ class ScriptedCluster:
             return _greeting(named, flight)
         if named != address:
             return refusals(named, flight)
-        rows = struct.pack("<Q", 1) + text("v") + b"\1" + bytes(7) + bytes(8) + b"\xff" * 8
-        replies = [message(4, bytes(8)), *[message(7, rows)] * 2, message(6, bytes(16))]
-        return _greeting(named, flight) + b"".join(replies)
+        return _greeting(named, flight) + message(4, bytes(8)) + message(6, bytes(16))
