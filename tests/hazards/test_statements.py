@@ -284,9 +284,7 @@ def insert_returning(connection, row):
         return select_all(connection, row)
     connection.execute("BEGIN")
     connection.execute(f"CREATE TEMP TABLE wide AS SELECT {row} FROM (SELECT 1 AS x) WHERE 0")
-    return connection.execute(
-        f"INSERT INTO wide {ROWS.format(12)} SELECT {row} FROM c RETURNING *"
-    )
+    return connection.execute(f"INSERT INTO wide {ROWS.format(12)} SELECT {row} FROM c RETURNING *")
 
 
 @pytest.mark.parametrize("ask", [select, select_with_parameter, select_all, insert_returning])
