@@ -42,16 +42,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _log = logging.getLogger("dqlite_dbapi.statements")
 _EXEC, _QUERY, _RESULT = int(Request.EXEC_SQL), int(Request.QUERY_SQL), int(Response.RESULT)
-_SAVE, _RELEASE, _UNDO, _FENCE, _ROLLBACK = (
+_SAVE, _RELEASE, _UNDO, _ROLLBACK = (
     encode_sql(_EXEC, lookup(sql).encoded, ())
     for sql in (
         "SAVEPOINT dqlite_many",
         "RELEASE dqlite_many",
         "ROLLBACK TO dqlite_many",
-        "BEGIN",
         "ROLLBACK",
     )
 )
+#: Behind each statement of a flight: it fails, unless the transaction has ended by itself, when
+#: what follows would else be committed at once.
+_FENCE = lookup("BEGIN").encoded
 _ENDED = Failure(4, "the transaction ended by itself")
 #: Rows from which on it pays to ask the schema whether they may become one statement.
 _WORTH_ASKING = 16
@@ -278,12 +280,12 @@ class _Bulk:
             yield from base._limit_transaction()
         if len(units) >= _WORTH_PREPARING:
             text = self._text(len(units[0]))
-            yield from self._checked(self._prepared.begin(base._session, text))
+            yield from self._checked(self._prepared.begin(base._session, text, _FENCE))
         self._launched = time.monotonic()
         if sum(map(len, units)) > 1:
-            messages = [_SAVE]
+            messages, fence = [_SAVE], self._encode(_FENCE, [], 0)
             for unit in units:
-                messages += [self._message(unit), _FENCE]
+                messages += [self._message(unit), fence]
             yield from self._checked(base._session.launch(b"".join(messages)))
         self._flying = units
 
@@ -368,12 +370,15 @@ class _Bulk:
         raise error
 
     def _message(self, unit: list[bytes]) -> bytes:
-        text = self._text(len(unit))
-        schema = int(len(unit) * self._params > MAX_NARROW_PARAMS)
+        return self._encode(self._text(len(unit)), unit, self._params)
+
+    def _encode(self, text: bytes, rows: list[bytes], params: int) -> bytes:
+        """The request that runs `text`, compiled or not, with `params` values from each row."""
+        schema = int(len(rows) * params > MAX_NARROW_PARAMS)
         head = self._prepared.head(self._base._session, text)
         if head is not None:
-            return encode_many(Request.EXEC, head, unit, self._params, schema)
-        return encode_many(_EXEC, SQL_PREFIX + text, unit, self._params, schema)
+            return encode_many(Request.EXEC, head, rows, params, schema)
+        return encode_many(_EXEC, SQL_PREFIX + text, rows, params, schema)
 
     def _text(self, count: int) -> bytes:
         """The statement of `count` rows, as a wire field."""

@@ -181,10 +181,9 @@ class Session:
 
     def _answers(self, messages: bytes, count: int, expected: int) -> Flow[list[Frame]]:
         frames = [(yield from self._frame(messages))]
-        take = self._buffer.next_frame
+        take = self._buffer.next_frames
         while len(frames) < count:
-            frame = take()
-            frames.append((yield from self._frame(b"")) if frame is None else frame)
+            frames += take(count - len(frames)) or [(yield from self._frame(b""))]
         for frame in frames:
             if frame.kind not in (expected, _FAILURE):
                 raise self._unexpected(frame)

@@ -86,6 +86,23 @@ class FrameBuffer:
             self._offset = 0
         return Frame(kind, schema, data[start + 8 : end])
 
+    def next_frames(self, most: int) -> list[Frame]:
+        """Messages that are at hand whole, at most so many; none where `next_frame` has to look."""
+        frames: list[Frame] = []
+        data, offset = self.ahead or (b"", 0)
+        end = len(data)
+        while len(frames) < most and end - offset >= HEADER.size:
+            words, kind, schema, _ = HEADER.unpack_from(data, offset)
+            size = words << 3
+            stop = offset + HEADER.size + size
+            if not words or stop > end or size > self._limit:
+                break
+            frames.append(Frame(kind, schema, data[offset + HEADER.size : stop]))
+            offset = stop
+        if frames:
+            self.skip_to(offset)
+        return frames
+
     @property
     def ahead(self) -> tuple[bytes, int] | None:
         """Bytes at hand and the offset of the next message in them; None if they are in pieces."""

@@ -28,6 +28,10 @@ def test_any_split_gives_the_same_frames(sizes, data):
         cut = data.draw(st.integers(1, len(stream)))
         buffer.feed(stream[:cut])
         stream = stream[cut:]
+        most = data.draw(st.integers(0, 3))
+        several = buffer.next_frames(most)
+        assert len(several) <= most
+        found += several
         while (frame := buffer.next_frame()) is not None:
             found.append(frame)
     assert found == expected
@@ -38,6 +42,7 @@ def test_any_split_gives_the_same_frames(sizes, data):
 def test_empty_and_absurd_bodies_are_refused(words):
     buffer = FrameBuffer()
     buffer.feed(struct.pack("<IBBH", words, 1, 0, 0))
+    assert buffer.next_frames(2) == []
     with pytest.raises(ProtocolViolation):
         buffer.next_frame()
 
@@ -45,7 +50,7 @@ def test_empty_and_absurd_bodies_are_refused(words):
 def test_the_limit_is_on_the_body():
     buffer = FrameBuffer(limit=16)
     buffer.feed(message(1, bytes(16)) + message(1, bytes(24)))
-    assert buffer.next_frame() == Frame(1, 0, bytes(16))
+    assert buffer.next_frames(2) == [Frame(1, 0, bytes(16))]
     with pytest.raises(ProtocolViolation):
         buffer.next_frame()
 
