@@ -239,7 +239,7 @@ class Session:
         names = self._names
         found: list[rows.Row] = []
         try:
-            more = rows.decode_rows(body, len(self._header), len(names), found)
+            more = rows.decode_rows(body, len(self._header), len(names), found, frame.blob)
         except DataError:
             if not body.endswith(_PART_MARKER):
                 self.state = State.READY

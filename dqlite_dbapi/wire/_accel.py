@@ -12,7 +12,7 @@ from dqlite_dbapi.wire import pyparams, pyrows
 
 accelerator = "python"
 decode, decode_parts, decode_answer = pyrows.decode, pyrows.decode_parts, pyrows.decode_answer
-enlarge = pyrows.enlarge
+blank, enlarge = pyrows.blank, pyrows.enlarge
 encode_params, encode_row = pyparams.encode_params, pyparams.encode_row
 encode_rows, join_rows = pyparams.encode_rows, pyparams.join_rows
 #: Send a message on a blocking socket, by descriptor, and return the first chunk of what comes;
@@ -29,11 +29,11 @@ if _wanted != "python":
 
         # In one assignment: an older build must not be used in part.
         (
-            decode, decode_parts, decode_answer, enlarge,
+            decode, decode_parts, decode_answer, blank, enlarge,
             encode_params, encode_row, encode_rows, join_rows,
             ask, exchange,
         ) = (
-            _rows.decode, _rows.decode_parts, _rows.decode_answer, _rows.enlarge,
+            _rows.decode, _rows.decode_parts, _rows.decode_answer, _rows.blank, _rows.enlarge,
             _rows.encode_params, _rows.encode_row, _rows.encode_rows, _rows.join_rows,
             _rows.ask, _rows.exchange,
         )  # fmt: skip

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import NamedTuple
 
 from dqlite_dbapi.errors import ProtocolViolation
-from dqlite_dbapi.wire._accel import enlarge
+from dqlite_dbapi.wire._accel import blank, enlarge
+from dqlite_dbapi.wire.constants import Response
+from dqlite_dbapi.wire.pyrows import Blob, find_blob
 from dqlite_dbapi.wire.requests import HEADER
 
 DEFAULT_LIMIT = 1 << 31
@@ -15,17 +18,57 @@ _LONG, _STEP, _KEPT = 1 << 20, 1 << 22, 1 << 24
 
 
 class Frame(NamedTuple):
-    """One message: its type and schema numbers and its body without the header."""
+    """One message: its type and schema numbers and its body without the header.
+
+    `blob`: a long value of ROWS that is not in the body, with its offset there.
+    """
 
     kind: int
     schema: int
     body: bytes | bytearray
+    blob: Blob | None = None
+
+
+class LongBlob:
+    """Memory for one blob, most of whose bytes are received where they stay."""
+
+    def __init__(self, start: int, size: int) -> None:
+        """It begins at byte `start` of its message's body, and ends with padding."""
+        self.start = start
+        self.left = (size + 7) & ~7  #: bytes still to come
+        self._size = size
+        self._came = 0
+        self._memory = BytesIO(blank(min(self.left, _KEPT)))
+
+    def room(self) -> memoryview:
+        """Memory for some of what is left."""
+        with self._memory.getbuffer() as memory:
+            if self._came < len(memory):
+                return memory[self._came :]
+            larger = BytesIO(blank(min(self._came + self.left, self._came * 4)))
+            with larger.getbuffer() as room:
+                room[: self._came] = memory
+        self._memory = larger
+        return self.room()
+
+    def filled(self, count: int) -> None:
+        """Count bytes that were received into `room()`."""
+        self._came += count
+        self.left -= count
+
+    def value(self) -> bytes:
+        """The blob, all of which has come: the very object that the memory is, not a copy."""
+        self._memory.truncate(self._size)
+        return self._memory.getvalue()
 
 
 class FrameBuffer:
     """Collects received chunks and gives out whole messages, long ones copied at most once."""
 
-    __slots__ = ("_chunks", "_filled", "_limit", "_long", "_needed", "_offset", "_size", "_spare")
+    __slots__ = (
+        *("_blob", "_chunks", "_filled", "_limit", "_long"),
+        *("_needed", "_offset", "_size", "_spare"),
+    )
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         """`limit` is the largest body accepted, in bytes."""
@@ -35,6 +78,7 @@ class FrameBuffer:
         self._needed = 8
         self._limit = limit
         self._long: tuple[int, int, int] | None = None  # kind, schema and size of a long message
+        self._blob: LongBlob | None = None  # which is not counted in that size
         self._spare = bytearray()  # its body, of which `_filled` bytes have come
         self._filled = 0
 
@@ -134,12 +178,22 @@ class FrameBuffer:
 
     def _begin(self, kind: int, schema: int, size: int, came: bytes) -> None:
         """Receive a body of `size` bytes in place from here on; `came` is its beginning."""
-        self._long = kind, schema, size
         self._chunks, self._offset, self._size, self._needed = [], 0, 0, HEADER.size
         self._filled = 0
-        with self.room(len(came)) as room:
-            room[: len(came)] = came
-        self._filled = len(came)
+        found = find_blob(came, _LONG) if kind == Response.ROWS else None
+        if found is not None and len(came) < sum(found) < size:
+            blob = LongBlob(*found)
+            size -= blob.left
+            self._long = kind, schema, size
+            self._put(came[: blob.start])
+            self._blob, came = blob, came[blob.start :]
+        self._long = kind, schema, size
+        self._put(came)
+
+    def _put(self, piece: bytes) -> None:
+        with self.room(len(piece)) as room:
+            room[: len(piece)] = piece
+        self.filled(len(piece))
 
     @property
     def is_long(self) -> bool:
@@ -148,6 +202,8 @@ class FrameBuffer:
 
     def room(self, least: int = 0) -> memoryview:
         """Memory for bytes of a long message; release it, then tell `filled` how many came."""
+        if self._blob is not None and self._blob.left:
+            return self._blob.room()
         body, start = self._spare, self._filled
         size = self._long[2] if self._long is not None else 0
         if len(body) < min(size, start + max(least, 1)):
@@ -159,13 +215,17 @@ class FrameBuffer:
 
     def filled(self, count: int) -> None:
         """Count bytes that were received into `room()`."""
-        self._filled += count
+        if self._blob is not None and self._blob.left:
+            self._blob.filled(count)
+        else:
+            self._filled += count
 
     def _completed(self, kind: int, schema: int, size: int) -> Frame | None:
-        if self._filled < size:
+        blob = self._blob
+        if self._filled < size or (blob is not None and blob.left):
             return None
-        body, self._spare, self._long = self._spare, bytearray(), None
-        return Frame(kind, schema, body)
+        body, self._spare, self._long, self._blob = self._spare, bytearray(), None, None
+        return Frame(kind, schema, body, None if blob is None else (blob.start, blob.value()))
 
     def reuse(self, body: bytes | bytearray) -> None:
         """Take back the body of a message that nobody needs any more: the next may be long too.

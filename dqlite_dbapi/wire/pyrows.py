@@ -14,6 +14,8 @@ from dqlite_dbapi.wire.values import F64, U32, U64
 
 Row = tuple[Any, ...]
 Answer = tuple[tuple[str, ...], list[Row], bool, bytes]
+#: A value that was received apart from its message's body, and the offset it would begin at there.
+Blob = tuple[int, bytes]
 _SIGNED_DONE = ROWS_DONE - (1 << 64)
 _SIGNED_PART = ROWS_PART - (1 << 64)
 
@@ -22,15 +24,18 @@ _WORDS = frozenset({_INTEGER, _UNIXTIME, _BOOLEAN})
 _KNOWN = frozenset(map(int, ValueType))
 
 
-def decode(body: bytes | bytearray, offset: int, columns: int, out: list[Row], /) -> bool:
+def decode(
+    body: bytes | bytearray, offset: int, columns: int, out: list[Row], blob: Blob | None = None, /
+) -> bool:
     """Append the rows from `offset` on to `out`; True when another part follows.
 
-    ValueError (UnicodeDecodeError too), IndexError or struct.error for damaged bytes.
+    `blob` is not in the body, its padding neither. ValueError (UnicodeDecodeError too), IndexError
+    or struct.error for damaged bytes.
     """
     words = unpack_from(f"<{(len(body) - offset) >> 3}q", body, offset)
     if not columns:
         return _marker(words, 0)
-    return _decode(body, offset, words, columns, out)
+    return _decode(body, offset, words, columns, out, blob)
 
 
 def decode_parts(
@@ -58,6 +63,42 @@ def decode_parts(
         out += rows
         more, offset = follows, start + size
     return offset, more
+
+
+def find_blob(body: bytes, least: int) -> tuple[int, int] | None:
+    """Offset and size of the first blob of `least` bytes or more in the beginning of a ROWS body.
+
+    None if there is none, or if something else is in the way.
+    """
+    try:
+        columns, at = U64.unpack_from(body)[0], 8
+        for _ in range(columns):
+            at = _behind_text(body, at)
+        while 0 < columns <= len(body):
+            key = unpack_from(f"<{(columns + 15) >> 4}q", body, at)
+            at += len(key) << 3
+            for code in _codes(key, columns):
+                size = U64.unpack_from(body, at)[0]
+                if code in (_TEXT, _ISO8601):
+                    at = _behind_text(body, at)
+                    continue
+                at += 8
+                if code == _BLOB and size >= least:
+                    return at, size
+                if code == _BLOB:
+                    at += (size + 7) & ~7
+    except (ValueError, error):
+        pass
+    return None
+
+
+def _behind_text(body: bytes, start: int) -> int:
+    return (body.index(b"\0", start) + 8) & ~7
+
+
+def blank(size: int, /) -> bytes:
+    """Memory to be filled before anybody sees it. What is in it is not defined."""
+    return bytes(size)
 
 
 def enlarge(memory: bytearray, size: int, /) -> None:
@@ -112,6 +153,7 @@ def _decode(
     words: tuple[int, ...],
     columns: int,
     out: list[Row],
+    blob: Blob | None,
 ) -> bool:
     header_words = (columns + 15) >> 4
     index = 0
@@ -121,7 +163,7 @@ def _decode(
         key = words[index : index + header_words]
         codes = shapes.get(key)
         if codes is not None:
-            index = _rows(body, base, words, index, key, codes, out)
+            index = _rows(body, base, words, index, key, codes, out, blob)
             continue
         if key[0] == _SIGNED_DONE or key[0] == _SIGNED_PART:
             break
@@ -165,6 +207,7 @@ def _rows(
     key: tuple[int, ...],
     codes: tuple[int, ...],
     out: list[Row],
+    blob: Blob | None,
 ) -> int:
     """Take rows of any values for as long as their header is `key`; the next row's index."""
     head = key[0]
@@ -203,6 +246,9 @@ def _rows(
                 index += (stop - start) >> 3
             else:
                 start = base + 8 + (index << 3)
+                if blob is not None and start == blob[0] and word == len(blob[1]):
+                    append(blob[1])
+                    continue
                 if not 0 <= word <= len(body) - start:
                     raise ValueError(f"a blob of {word} bytes exceeds its message")
                 append(bytes(body[start : start + word]))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from dqlite_dbapi.errors import DataError, ProtocolViolation
 from dqlite_dbapi.wire._accel import decode, decode_answer, decode_parts
-from dqlite_dbapi.wire.pyrows import Answer
+from dqlite_dbapi.wire.pyrows import Answer, Blob
 from dqlite_dbapi.wire.values import decode_text
 
 __all__ = [
@@ -47,15 +47,19 @@ def decode_header(body: bytes | bytearray) -> RowsHeader:
     return RowsHeader(tuple(names), offset)
 
 
-def decode_rows(body: bytes | bytearray, offset: int, columns: int, out: list[Row]) -> bool:
+def decode_rows(
+    body: bytes | bytearray, offset: int, columns: int, out: list[Row], blob: Blob | None = None
+) -> bool:
     """Append the rows from `offset` on to `out`; True when another part follows.
+
+    `blob`: a value that was received apart from the body (`Frame`).
 
     Values: int, float, str, bytes, None; a NULL in a date column arrives as `''` and becomes None
     again (wire-protocol 3.4). Raises `ProtocolViolation` for anything that no server sends,
     `DataError` for text that is not UTF-8.
     """
     try:
-        return decode(body, offset, columns, out)
+        return decode(body, offset, columns, out, blob)
     except UnicodeDecodeError as problem:
         raise DataError(
             f"a text value is not UTF-8: {problem.object[:40]!r}",

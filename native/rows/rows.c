@@ -17,6 +17,8 @@ enum { MAX_COLUMNS = 32767, LARGE = 4 << 20 };
 struct cursor {
 	const unsigned char *next;
 	const unsigned char *end;
+	const unsigned char *place; /* where a blob would begin that is not there */
+	PyObject *blob;
 };
 
 PyObject *damaged(const char *what)
@@ -58,6 +60,26 @@ static void advise(char *memory, Py_ssize_t size)
 #endif
 }
 
+PyDoc_STRVAR(blank_doc, "blank(size, /)\n--\n\n"
+			"Memory to be filled before anybody sees it. What is in it is not defined.");
+
+static PyObject *blank(PyObject *module, PyObject *args)
+{
+	(void)module;
+	Py_ssize_t size;
+	if (!PyArg_ParseTuple(args, "n", &size)) {
+		return NULL;
+	}
+	if (size < 0) {
+		return damaged("a size below 0");
+	}
+	PyObject *memory = PyBytes_FromStringAndSize(NULL, size);
+	if (memory != NULL) {
+		advise(PyBytes_AsString(memory), size);
+	}
+	return memory;
+}
+
 PyDoc_STRVAR(enlarge_doc, "enlarge(memory, size, /)\n--\n\n"
 			  "Make a bytearray longer. What is in the new part is not defined.");
 
@@ -83,6 +105,11 @@ static PyObject *take_blob(struct cursor *at)
 {
 	uint64_t size = word_at(at->next);
 	const unsigned char *start = at->next + 8;
+	if (start == at->place && size == (uint64_t)PyBytes_Size(at->blob)) {
+		at->next = start;
+		Py_INCREF(at->blob);
+		return at->blob;
+	}
 	if (size > (uint64_t)(at->end - start)) {
 		return damaged("a blob exceeds its message");
 	}
@@ -180,8 +207,9 @@ static int take_rows(struct cursor *at, Py_ssize_t columns, PyObject *out)
 }
 
 PyDoc_STRVAR(decode_doc,
-	     "decode(body, offset, columns, out, /)\n--\n\n"
-	     "Append the rows from offset on to the list out; True when another part follows.");
+	     "decode(body, offset, columns, out, blob=None, /)\n--\n\n"
+	     "Append the rows from offset on to the list out; True when another part follows.\n"
+	     "blob: where one would begin that is not there, and what it is.");
 
 static PyObject *decode(PyObject *module, PyObject *args)
 {
@@ -190,7 +218,12 @@ static PyObject *decode(PyObject *module, PyObject *args)
 	PyObject *out;
 	Py_ssize_t offset;
 	Py_ssize_t columns;
-	if (!PyArg_ParseTuple(args, "OnnO!", &body, &offset, &columns, &PyList_Type, &out)) {
+	PyObject *apart = Py_None;
+	Py_ssize_t place = -1;
+	PyObject *blob = NULL;
+	if (!PyArg_ParseTuple(args, "OnnO!|O", &body, &offset, &columns, &PyList_Type, &out,
+			      &apart) ||
+	    (apart != Py_None && !PyArg_ParseTuple(apart, "nS", &place, &blob))) {
 		return NULL;
 	}
 	char *bytes;
@@ -204,7 +237,11 @@ static PyObject *decode(PyObject *module, PyObject *args)
 	if (offset < 0 || offset > size || columns < 0 || columns > size) {
 		return damaged("its header is out of bounds");
 	}
-	struct cursor at = {(unsigned char *)bytes + offset, (unsigned char *)bytes + size};
+	struct cursor at = {(unsigned char *)bytes + offset, (unsigned char *)bytes + size, NULL,
+			    blob};
+	if (place >= 0 && place <= size) {
+		at.place = (unsigned char *)bytes + place;
+	}
 	int more = take_rows(&at, columns, out);
 	return more < 0 ? NULL : PyBool_FromLong(more);
 }
@@ -234,7 +271,7 @@ static int take_run(struct run *r, PyObject *out)
 		    memcmp(start + 8, r->header, (size_t)r->header_size) != 0) {
 			break;
 		}
-		struct cursor at = {start + 8 + r->header_size, start + 8 + body};
+		struct cursor at = {start + 8 + r->header_size, start + 8 + body, NULL, NULL};
 		int more = take_rows(&at, r->columns, out);
 		if (more < 0 && !PyErr_ExceptionMatches(PyExc_ValueError)) {
 			return -1;
@@ -310,7 +347,7 @@ PyObject *answer_in(const char *chunk, Py_ssize_t size)
 	    (header >> 32 & 255) != ROWS || count > MAX_COLUMNS || count * 8 > first) {
 		Py_RETURN_NONE;
 	}
-	struct cursor at = {start + 16, start + 8 + first};
+	struct cursor at = {start + 16, start + 8 + first, NULL, NULL};
 	PyObject *rows = PyList_New(0);
 	PyObject *names = take_names(&at, (Py_ssize_t)count);
 	PyObject *result = NULL;
@@ -343,6 +380,7 @@ static PyObject *decode_answer(PyObject *module, PyObject *chunk)
 
 static PyMethodDef methods[] = {
 	{"decode", decode, METH_VARARGS, decode_doc},
+	{"blank", blank, METH_VARARGS, blank_doc},
 	{"enlarge", enlarge, METH_VARARGS, enlarge_doc},
 	{"decode_parts", decode_parts, METH_VARARGS, decode_parts_doc},
 	{"decode_answer", decode_answer, METH_O, decode_answer_doc},
