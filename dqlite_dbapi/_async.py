@@ -75,8 +75,8 @@ class AsyncIO:
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
 
-    def ask(self, message: bytes) -> Awaitable[bytes]:
-        """Send `message`; to be awaited: the first chunk of its answer.
+    def ask(self, message: bytes) -> Awaitable[Any]:
+        """Send `message`; to be awaited: the first chunk of its answer, or a whole result.
 
         It costs neither a flow nor a coroutine. An `Error` is to be passed to `failed`.
         """
@@ -85,7 +85,7 @@ class AsyncIO:
         if wire is None or len(message) > _SHORT:
             return self._exchange(message)
         wire.send(message)
-        answer = wire.receive()
+        answer = wire.receive(decodes=True)
         self._expect(answer)
         return answer
 

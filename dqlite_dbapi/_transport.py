@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from dqlite_dbapi._sockets import acknowledge
 from dqlite_dbapi.errors import ConnectionLost, Error
+from dqlite_dbapi.wire._accel import take
 
 #: Bytes that may wait for the program before the member is made to wait.
 _READ_AHEAD = 1 << 20
@@ -80,7 +81,7 @@ class Answer:
         self._wake_soon()
         return True
 
-    def set_result(self, chunk: bytes | int) -> None:
+    def set_result(self, chunk: object) -> None:
         """Hand it over, and resume the task that waits unless another one is running."""
         self._chunk = chunk
         wake, context = self._wake, self._context
@@ -106,6 +107,7 @@ class Wire(ABC):
         self._socket = connected
         self._is_tcp = connected.family != socket.AF_UNIX
         self._room: memoryview | None = None  # of the program, for what comes next
+        self._decodes = False  # whether that may be given as rows
         self._chunks: list[bytes] = []
         self._size = 0
         self._waiter: Answer | None = None
@@ -113,15 +115,18 @@ class Wire(ABC):
         self.writable: asyncio.Future[None] | None = None  # to wait for before more is written
         self.lost: Error | None = None
 
-    def receive(self, room: memoryview | None = None) -> Answer:
-        """The next chunk, to be awaited; with `room` it goes there, and its size is the answer."""
+    def receive(self, room: memoryview | None = None, *, decodes: bool = False) -> Answer:
+        """The next chunk, to be awaited; with `room` it goes there, and its size is the answer.
+
+        If it `decodes`, a chunk that is a whole result may come as `decode_answer` returns it.
+        """
         waiter = Answer(self._loop)
         if self._chunks:
             waiter.set_result(self._kept(room))
         elif self.lost is not None:
             waiter.set_exception(self.lost)
         else:
-            self._waiter, self._room = waiter, room
+            self._waiter, self._room, self._decodes = waiter, room, decodes
         return waiter
 
     def _take_waiter(self) -> Answer | None:
@@ -240,13 +245,20 @@ class PlainWire(Wire):
         room, waiter = self._room, self._waiter
         if waiter is None or waiter.done():
             room = waiter = None
-        came: bytes | int
+        came: Any
         try:
-            came = self._socket.recv(_CHUNK) if room is None else self._socket.recv_into(room)
+            if room is not None:
+                came = self._socket.recv_into(room)
+            elif waiter is not None and self._decodes and take is not None:
+                came = take(self._socket.fileno())
+            else:
+                came = self._socket.recv(_CHUNK)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._end(error)
+            return
+        if came is None:
             return
         if not came:
             self._end(None)
@@ -254,7 +266,7 @@ class PlainWire(Wire):
             self._waiter = self._room = None
             waiter.set_result(came)
         else:
-            self._keep(cast("bytes", came))
+            self._keep(came)
 
     def _end(self, error: OSError | None) -> None:
         self._pause()

@@ -190,7 +190,7 @@ class AsyncConnection(BaseConnection, Generic[R]):
                 return await self._run_locked(self._perform(statement, values))
             try:
                 came = await self._io.ask(message)
-                found = decode_answer(came)
+                found = came if came.__class__ is tuple else decode_answer(came)
                 if found is not None:
                     self._session.state = State.READY
                     return RowBuffer(*found)

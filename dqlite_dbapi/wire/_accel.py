@@ -19,6 +19,8 @@ encode_rows, join_rows = pyparams.encode_rows, pyparams.join_rows
 #: `ask` returns what `decode_answer` makes of that, unless it is None.
 exchange: Callable[[int, bytes], bytes] | None = None
 ask: Callable[[int, bytes], pyrows.Answer | bytes] | None = None
+#: As `ask` receives, from a socket that does not block; None where nothing has come.
+take: Callable[[int], pyrows.Answer | bytes | None] | None = None
 
 _wanted = os.environ.get("DQLITE_DBAPI_ACCEL", "auto")
 if _wanted not in ("auto", "c", "python"):
@@ -31,11 +33,11 @@ if _wanted != "python":
         (
             decode, decode_parts, decode_answer, blank, enlarge,
             encode_params, encode_row, encode_rows, join_rows,
-            ask, exchange,
+            ask, exchange, take,
         ) = (
             _rows.decode, _rows.decode_parts, _rows.decode_answer, _rows.blank, _rows.enlarge,
             _rows.encode_params, _rows.encode_row, _rows.encode_rows, _rows.join_rows,
-            _rows.ask, _rows.exchange,
+            _rows.ask, _rows.exchange, _rows.take,
         )  # fmt: skip
         accelerator = "c"
     except (ImportError, AttributeError) as missing:  # AttributeError: an older build lies there

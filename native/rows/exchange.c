@@ -147,6 +147,29 @@ static PyObject *answer_or_bytes(const char *chunk, Py_ssize_t size)
 	return PyBytes_FromStringAndSize(chunk, size);
 }
 
+const char take_doc[] = PyDoc_STR(
+	"take(descriptor, /)\n--\n\n"
+	"What has come on a socket that does not block, as ask() returns it; None for nothing yet.");
+
+PyObject *take_chunk(PyObject *module, PyObject *descriptor)
+{
+	(void)module;
+	char chunk[ROOM];
+	int socket = PyObject_AsFileDescriptor(descriptor);
+	if (socket < 0) {
+		return NULL;
+	}
+	/* It does not wait, so the interpreter's lock is kept: giving it away costs more. */
+	ssize_t came = recv(socket, chunk, ROOM, MSG_DONTWAIT);
+	if (came >= 0) {
+		return answer_or_bytes(chunk, came);
+	}
+	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
+		Py_RETURN_NONE;
+	}
+	return PyErr_SetFromErrno(PyExc_OSError);
+}
+
 const char ask_doc[] = PyDoc_STR(
 	"ask(descriptor, message, /)\n--\n\n"
 	"As exchange(), but go on while short parts of a result come, and return what\n"

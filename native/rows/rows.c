@@ -388,6 +388,7 @@ static PyMethodDef methods[] = {
 	 encode_params_doc},
 	{"ask", (PyCFunction)(void (*)(void))ask, METH_FASTCALL, ask_doc},
 	{"exchange", (PyCFunction)(void (*)(void))exchange, METH_FASTCALL, exchange_doc},
+	{"take", take_chunk, METH_O, take_doc},
 	{"encode_row", (PyCFunction)(void (*)(void))encode_row, METH_FASTCALL, encode_row_doc},
 	{"join_rows", (PyCFunction)(void (*)(void))join_rows, METH_FASTCALL, join_rows_doc},
 	{"encode_rows", encode_rows, METH_VARARGS, encode_rows_doc},

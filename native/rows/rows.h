@@ -44,6 +44,7 @@ PyObject *encode_row(PyObject *module, PyObject *const *args, Py_ssize_t given);
 PyObject *join_rows(PyObject *module, PyObject *const *args, Py_ssize_t given);
 PyObject *encode_rows(PyObject *module, PyObject *args);
 PyObject *ask(PyObject *module, PyObject *const *args, Py_ssize_t given);
+PyObject *take_chunk(PyObject *module, PyObject *descriptor);
 PyObject *exchange(PyObject *module, PyObject *const *args, Py_ssize_t given);
 
 extern const char encode_params_doc[];
@@ -51,6 +52,7 @@ extern const char encode_row_doc[];
 extern const char encode_rows_doc[];
 extern const char join_rows_doc[];
 extern const char ask_doc[];
+extern const char take_doc[];
 extern const char exchange_doc[];
 
 #pragma GCC visibility pop

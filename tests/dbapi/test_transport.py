@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from contextlib import ExitStack, suppress
 
 import pytest
 
-from dqlite_dbapi import ConnectionLost, aio
+from dqlite_dbapi import ConnectionLost, accelerator, aio
 from dqlite_dbapi._transport import PlainWire
 
 MIB = 1 << 20
@@ -40,6 +41,25 @@ def test_what_nobody_asks_for_makes_the_peer_wait_and_is_not_lost():
         while len(came) < sent:
             came += await wire.receive()
         assert bytes(came) == (part * (sent // len(part) + 1))[:sent]
+
+    on_a_pair(scenario)
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_whole_result_may_come_as_rows(early):
+    """As bytes where it came before it was asked for, as a part of one does in any case."""
+
+    async def scenario(wire, peer):
+        for end, is_whole in ((b"\xff" * 8, True), (b"\xee" * 8, False)):
+            body = struct.pack("<Q", 1) + b"a".ljust(8, b"\0") + b"\1".ljust(8, b"\0")
+            body += struct.pack("<q", 5) + end
+            message = struct.pack("<IBBH", len(body) // 8, 7, 0, 0) + body
+            peer.send(message)
+            if early:
+                await asyncio.sleep(0.01)
+            came = await wire.receive(decodes=True)
+            rows = (("a",), [(5,)], False, b"\1")
+            assert came == (rows if is_whole and not early and accelerator == "c" else message)
 
     on_a_pair(scenario)
 

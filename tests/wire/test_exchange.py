@@ -191,6 +191,28 @@ def test_a_long_result_comes_in_pieces():
     assert came == stream
 
 
+@pytest.mark.parametrize(
+    ("came", "taken"),
+    [
+        (rows(DONE, 1, 2), (("a",), [(1,), (2,)], False, b"\1")),
+        (rows(PART, 1), rows(PART, 1)),
+        (rows(DONE, 1)[:20], rows(DONE, 1)[:20]),
+        (rows(DONE, 1) + b"more", rows(DONE, 1) + b"more"),
+        (b"", None),
+    ],
+)
+def test_what_has_come_is_taken_without_waiting(came, taken):
+    with pair() as (ours, peer):
+        peer.sendall(came)
+        start = time.monotonic()
+        assert _rows.take(ours.fileno()) == taken
+        assert time.monotonic() - start < 1
+        peer.close()
+        assert _rows.take(ours.fileno()) == b""
+    with pytest.raises((OSError, ValueError)):
+        _rows.take(ours.fileno())
+
+
 def test_nothing_leaks():
     def everything():
         with pair(timeout=0.01) as (ours, peer):
@@ -199,6 +221,9 @@ def test_nothing_leaks():
                 _rows.ask(ours.fileno(), b"?")
                 peer.sendall(answer)
                 _rows.exchange(ours.fileno(), b"?")
+                peer.sendall(answer)
+                _rows.take(ours.fileno())
+                _rows.take(ours.fileno())
             with pytest.raises(BlockingIOError):
                 _rows.ask(ours.fileno(), b"?")
 
