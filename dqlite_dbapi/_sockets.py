@@ -101,11 +101,6 @@ def acknowledge(connected: socket.socket) -> None:
         connected.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
 
-def wait_for(connected: socket.socket, count: int) -> None:
-    """Have `connected` become readable when so many bytes are there, or no more will come."""
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
-
-
 def shut(present: socket.socket | None) -> None:
     """End both directions, which wakes whoever waits for the socket; the peer may be first.
 

@@ -304,12 +304,13 @@ class Session:
         take = self._buffer.next_frame
         refusal: NotLeader | None = None
         denies_pragmas = False
-        for kind in (_DB, *[_RESULT] * (setup + 1)):
+        for position in range(setup + 2):
             frame = take() or (yield from self._in_time(give_up))
-            if frame.kind == kind:
+            if frame.kind == (_RESULT if position else _DB):
                 continue
             try:
-                denies_pragmas |= self._is_denied(frame, kind)
+                self._refuse(frame, is_probe=position == 1)
+                denies_pragmas = True
             except NotLeader as error:
                 refusal = refusal or error
             except DatabaseError as error:
@@ -319,14 +320,13 @@ class Session:
             raise refusal
         self.flavour = Flavour.probed(knows_schemas=knows_schemas, denies_pragmas=denies_pragmas)
 
-    def _is_denied(self, frame: Frame, kind: int) -> bool:
-        """Judge an answer of another type than `kind`; True if a PRAGMA was not authorized."""
+    def _refuse(self, frame: Frame, *, is_probe: bool) -> None:
+        """Raise what an answer of the wrong type means, unless the probe was not authorized."""
         if frame.kind != _FAILURE:
             raise self._unexpected(frame)
         failure = responses.decode_failure(frame.body)
-        if failure.code == _NOT_AUTHORIZED and kind == _RESULT:
-            return True
-        raise from_failure(*failure, self.address)
+        if not (is_probe and failure.code == _NOT_AUTHORIZED):
+            raise from_failure(*failure, self.address)
 
     def _named(self, frame: Frame) -> str:
         if frame.kind != _SERVER:

@@ -188,6 +188,19 @@ def test_bad_answers(answer, kind, sql, peer):
     assert connection.closed or seen.is_over.wait(5)
 
 
+def test_a_setting_that_is_not_authorized_is_an_error_of_connecting(peer):
+    """Not taken for the probe's answer, which stands right before it."""
+
+    def hello(connection):
+        greet_as_newest(connection)
+        connection.sendall(failure(23, "not authorized"))
+
+    with pytest.raises(NoLeader):
+        peer(end, hello, foreign_keys=True, connect_timeout=0.3)
+    connection, _ = peer(send(RESULT), greet_as_newest)
+    assert connection.server.flavour.returning == "free"
+
+
 def one_row(codes, values):
     return struct.pack("<Q", 1) + text("a") + codes.ljust(8, b"\0") + values
 
