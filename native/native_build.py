@@ -48,6 +48,7 @@ __all__ = [
 ROWS_MODULE = "dqlite_dbapi._rows"
 NODE_MODULE = "dqlite_node._ffi"
 ROWS_SOURCES = Path("native/rows")
+ROWS_PARTS = ("rows", "params", "exchange", "memory")
 NODE_SOURCES = Path("native/node")
 MODES = ("auto", "require", "off")
 OLDEST_PYTHON = "cp310"
@@ -126,7 +127,7 @@ def _rows_extension() -> Extension:
     macros = [("Py_LIMITED_API", LIMITED_API)] if LIMITED else []
     return Extension(
         ROWS_MODULE,
-        sources=[str(ROWS_SOURCES / f"{part}.c") for part in ("rows", "params", "exchange")],
+        sources=[str(ROWS_SOURCES / f"{part}.c") for part in ROWS_PARTS],
         depends=[str(ROWS_SOURCES / "rows.h")],
         define_macros=macros,
         py_limited_api=LIMITED,

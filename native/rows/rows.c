@@ -1,5 +1,5 @@
 /* dqlite_dbapi._rows: decodes row tuples (wire-protocol 3.3 and 4) here, encodes parameters (3.2)
- * in params.c and exchanges messages in exchange.c.
+ * in params.c, exchanges messages in exchange.c and makes large memory in memory.c.
  *
  * The twin of pyrows.py and pyparams.py in dqlite_dbapi/wire, which stay the reference: same
  * arguments, same values, ValueError where pyrows raises ValueError or IndexError. Only the stable
@@ -8,11 +8,8 @@
 #include "rows.h"
 
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-/* From LARGE bytes on memory comes from the system in large pages. */
-enum { MAX_COLUMNS = 32767, LARGE = 4 << 20 };
+enum { MAX_COLUMNS = 32767 };
 
 struct cursor {
 	const unsigned char *next;
@@ -39,66 +36,6 @@ static PyObject *take_text(struct cursor *at, int is_date)
 		Py_RETURN_NONE; /* how a NULL in a date column arrives */
 	}
 	return PyUnicode_DecodeUTF8((const char *)start, stop - start, NULL);
-}
-
-/* Have the system use large pages for large memory that is about to be filled: page faults would
- * cost more than the copying.
- */
-static void advise(char *memory, Py_ssize_t size)
-{
-#ifdef MADV_HUGEPAGE
-	if (size >= LARGE) {
-		uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-		uintptr_t start = (uintptr_t)memory / page * page;
-		uintptr_t end = ((uintptr_t)memory + (uintptr_t)size + page - 1) / page * page;
-		/* Whole pages, or the mapping would be split and could not be enlarged. */
-		madvise((void *)start, end - start, MADV_HUGEPAGE);
-	}
-#else
-	(void)memory;
-	(void)size;
-#endif
-}
-
-PyDoc_STRVAR(blank_doc, "blank(size, /)\n--\n\n"
-			"Memory to be filled before anybody sees it. What is in it is not defined.");
-
-static PyObject *blank(PyObject *module, PyObject *args)
-{
-	(void)module;
-	Py_ssize_t size;
-	if (!PyArg_ParseTuple(args, "n", &size)) {
-		return NULL;
-	}
-	if (size < 0) {
-		return damaged("a size below 0");
-	}
-	PyObject *memory = PyBytes_FromStringAndSize(NULL, size);
-	if (memory != NULL) {
-		advise(PyBytes_AsString(memory), size);
-	}
-	return memory;
-}
-
-PyDoc_STRVAR(enlarge_doc, "enlarge(memory, size, /)\n--\n\n"
-			  "Make a bytearray longer. What is in the new part is not defined.");
-
-static PyObject *enlarge(PyObject *module, PyObject *args)
-{
-	(void)module;
-	PyObject *memory;
-	Py_ssize_t size;
-	if (!PyArg_ParseTuple(args, "O!n", &PyByteArray_Type, &memory, &size)) {
-		return NULL;
-	}
-	if (size < PyByteArray_Size(memory)) {
-		return damaged("it would be shorter");
-	}
-	if (PyByteArray_Resize(memory, size) < 0) {
-		return NULL;
-	}
-	advise(PyByteArray_AsString(memory), size);
-	Py_RETURN_NONE;
 }
 
 static PyObject *take_blob(struct cursor *at)
@@ -380,7 +317,7 @@ static PyObject *decode_answer(PyObject *module, PyObject *chunk)
 
 static PyMethodDef methods[] = {
 	{"decode", decode, METH_VARARGS, decode_doc},
-	{"blank", blank, METH_VARARGS, blank_doc},
+	{"blank", blank, METH_O, blank_doc},
 	{"enlarge", enlarge, METH_VARARGS, enlarge_doc},
 	{"decode_parts", decode_parts, METH_VARARGS, decode_parts_doc},
 	{"decode_answer", decode_answer, METH_O, decode_answer_doc},

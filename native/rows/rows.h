@@ -33,6 +33,14 @@ static inline uint64_t word_at(const unsigned char *p)
 	return value;
 }
 
+/* From LARGE bytes on memory is worth advise(). */
+enum { LARGE = 4 << 20 };
+
+/* Have the system use large pages for large memory that is about to be filled: page faults would
+ * cost more than the copying.
+ */
+void advise(char *memory, Py_ssize_t size);
+
 /* Raise ValueError, and return NULL. */
 PyObject *damaged(const char *what);
 
@@ -44,6 +52,8 @@ PyObject *encode_row(PyObject *module, PyObject *const *args, Py_ssize_t given);
 PyObject *join_rows(PyObject *module, PyObject *const *args, Py_ssize_t given);
 PyObject *encode_rows(PyObject *module, PyObject *args);
 PyObject *ask(PyObject *module, PyObject *const *args, Py_ssize_t given);
+PyObject *blank(PyObject *module, PyObject *size);
+PyObject *enlarge(PyObject *module, PyObject *args);
 PyObject *take_chunk(PyObject *module, PyObject *descriptor);
 PyObject *exchange(PyObject *module, PyObject *const *args, Py_ssize_t given);
 
@@ -52,6 +62,8 @@ extern const char encode_row_doc[];
 extern const char encode_rows_doc[];
 extern const char join_rows_doc[];
 extern const char ask_doc[];
+extern const char blank_doc[];
+extern const char enlarge_doc[];
 extern const char take_doc[];
 extern const char exchange_doc[];
 
