@@ -45,7 +45,7 @@ class LongBlob:
         with self._memory.getbuffer() as memory:
             if self._came < len(memory):
                 return memory[self._came :]
-            larger = BytesIO(blank(min(self._came + self.left, self._came * 4)))
+            larger = BytesIO(blank(self._came + self.left))  # what is not filled costs nothing
             with larger.getbuffer() as room:
                 room[: self._came] = memory
         self._memory = larger

@@ -14,7 +14,7 @@
 #endif
 
 /* How many bytes are gathered, and how many milliseconds one more part is waited for. */
-enum { ROOM = 65536, PATIENCE = 2 };
+enum { ROOM = 32768, PATIENCE = 2 };
 
 struct talk {
 	int socket;
