@@ -16,4 +16,5 @@ cd "$folder"
 export PYTHONPATH="$folder" PYTHONMALLOC=malloc DQLITE_DBAPI_ACCEL=c ASAN_OPTIONS=detect_leaks=0
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
     "$python" -m pytest tests/wire/test_rows.py tests/wire/test_params.py \
-    tests/wire/test_params_twins.py tests/wire/test_exchange.py tests/wire/test_frames.py -q -p no:randomly -k "not leaks" "$@"
+    tests/wire/test_params_twins.py tests/wire/test_exchange.py tests/wire/test_frames.py \
+    -q -p no:randomly -k "not leaks" "$@"

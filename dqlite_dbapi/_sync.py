@@ -275,7 +275,7 @@ class SyncIO:
         self._is_new = False
         connected = self._connect(address, give_up, timeout)
         try:
-            self._is_tcp = not address.startswith("@")
+            self._is_tcp = connected.family != socket.AF_UNIX
             if self._is_tcp:
                 _sockets.tune(connected, self._keepalive, self._user_timeout)
             is_plain = type(connected).recv is _RECV

@@ -46,8 +46,7 @@ class MemoryNodeStore:
         """Addresses to ask: the last leader, the voters, the others, and last the slow ones."""
         leader = (self._leader,) if self._leader else ()
         found = dict.fromkeys((*leader, *self._given, *self._learned))
-        slow = self._slow
-        return tuple(sorted(found, key=slow.__contains__) if slow else found)
+        return tuple(sorted(found, key=self._slow.__contains__))
 
     def learn(self, session: Session) -> None:
         """Remember the leader that answered and the members it listed, voters first."""

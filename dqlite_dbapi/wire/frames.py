@@ -8,8 +8,8 @@ from typing import NamedTuple
 from dqlite_dbapi.errors import ProtocolViolation
 from dqlite_dbapi.wire._accel import blank, enlarge
 from dqlite_dbapi.wire.constants import Response
-from dqlite_dbapi.wire.pyrows import Blob, find_blob
 from dqlite_dbapi.wire.requests import HEADER
+from dqlite_dbapi.wire.rows import Blob, find_blob
 
 DEFAULT_LIMIT = 1 << 31
 #: A body of so many bytes is received in place, into memory that is made step by step, since a
@@ -35,17 +35,22 @@ class LongBlob:
     def __init__(self, start: int, size: int) -> None:
         """It begins at byte `start` of its message's body, and ends with padding."""
         self.start = start
-        self.left = (size + 7) & ~7  #: bytes still to come
+        self.space = (size + 7) & ~7  #: bytes that it takes in the message
         self._size = size
         self._came = 0
-        self._memory = BytesIO(blank(min(self.left, _KEPT)))
+        self._memory = BytesIO(blank(min(self.space, _KEPT)))
+
+    @property
+    def is_whole(self) -> bool:
+        """True once all of it has come."""
+        return self._came == self.space
 
     def room(self) -> memoryview:
         """Memory for some of what is left."""
         with self._memory.getbuffer() as memory:
             if self._came < len(memory):
                 return memory[self._came :]
-            larger = BytesIO(blank(self._came + self.left))  # what is not filled costs nothing
+            larger = BytesIO(blank(self.space))  # what is not filled costs nothing
             with larger.getbuffer() as room:
                 room[: self._came] = memory
         self._memory = larger
@@ -54,7 +59,6 @@ class LongBlob:
     def filled(self, count: int) -> None:
         """Count bytes that were received into `room()`."""
         self._came += count
-        self.left -= count
 
     def value(self) -> bytes:
         """The blob, all of which has come: the very object that the memory is, not a copy."""
@@ -181,13 +185,13 @@ class FrameBuffer:
         self._chunks, self._offset, self._size, self._needed = [], 0, 0, HEADER.size
         self._filled = 0
         found = find_blob(came, _LONG) if kind == Response.ROWS else None
-        if found is not None and len(came) < sum(found) < size:
-            blob = LongBlob(*found)
-            size -= blob.left
+        if found is None or not len(came) < sum(found) < size:
             self._long = kind, schema, size
+        else:
+            blob = LongBlob(*found)
+            self._long = kind, schema, size - blob.space
             self._put(came[: blob.start])
             self._blob, came = blob, came[blob.start :]
-        self._long = kind, schema, size
         self._put(came)
 
     def _put(self, piece: bytes) -> None:
@@ -202,8 +206,9 @@ class FrameBuffer:
 
     def room(self, least: int = 0) -> memoryview:
         """Memory for bytes of a long message; release it, then tell `filled` how many came."""
-        if self._blob is not None and self._blob.left:
-            return self._blob.room()
+        blob = self._pending
+        if blob is not None:
+            return blob.room()
         body, start = self._spare, self._filled
         size = self._long[2] if self._long is not None else 0
         if len(body) < min(size, start + max(least, 1)):
@@ -215,16 +220,23 @@ class FrameBuffer:
 
     def filled(self, count: int) -> None:
         """Count bytes that were received into `room()`."""
-        if self._blob is not None and self._blob.left:
-            self._blob.filled(count)
+        blob = self._pending
+        if blob is not None:
+            blob.filled(count)
         else:
             self._filled += count
 
-    def _completed(self, kind: int, schema: int, size: int) -> Frame | None:
+    @property
+    def _pending(self) -> LongBlob | None:
+        """The blob of a long message while bytes of it are still to come."""
         blob = self._blob
-        if self._filled < size or (blob is not None and blob.left):
+        return None if blob is None or blob.is_whole else blob
+
+    def _completed(self, kind: int, schema: int, size: int) -> Frame | None:
+        if self._filled < size or self._pending is not None:
             return None
-        body, self._spare, self._long, self._blob = self._spare, bytearray(), None, None
+        blob, self._blob, self._long = self._blob, None, None
+        body, self._spare = self._spare, bytearray()
         return Frame(kind, schema, body, None if blob is None else (blob.start, blob.value()))
 
     def reuse(self, body: bytes | bytearray) -> None:

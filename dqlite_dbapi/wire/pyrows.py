@@ -65,37 +65,6 @@ def decode_parts(
     return offset, more
 
 
-def find_blob(body: bytes, least: int) -> tuple[int, int] | None:
-    """Offset and size of the first blob of `least` bytes or more in the beginning of a ROWS body.
-
-    None if there is none, or if something else is in the way.
-    """
-    try:
-        columns, at = U64.unpack_from(body)[0], 8
-        for _ in range(columns):
-            at = _behind_text(body, at)
-        while 0 < columns <= len(body):
-            key = unpack_from(f"<{(columns + 15) >> 4}q", body, at)
-            at += len(key) << 3
-            for code in _codes(key, columns):
-                size = U64.unpack_from(body, at)[0]
-                if code in (_TEXT, _ISO8601):
-                    at = _behind_text(body, at)
-                    continue
-                at += 8
-                if code == _BLOB and size >= least:
-                    return at, size
-                if code == _BLOB:
-                    at += (size + 7) & ~7
-    except (ValueError, error):
-        pass
-    return None
-
-
-def _behind_text(body: bytes, start: int) -> int:
-    return (body.index(b"\0", start) + 8) & ~7
-
-
 def blank(size: int, /) -> bytes:
     """Memory to be filled before anybody sees it. What is in it is not defined."""
     return bytes(size)

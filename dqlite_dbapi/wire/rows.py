@@ -7,21 +7,25 @@ from typing import Any, NamedTuple
 
 from dqlite_dbapi.errors import DataError, ProtocolViolation
 from dqlite_dbapi.wire._accel import decode, decode_answer, decode_parts
+from dqlite_dbapi.wire.constants import ValueType
 from dqlite_dbapi.wire.pyrows import Answer, Blob
-from dqlite_dbapi.wire.values import decode_text
+from dqlite_dbapi.wire.values import decode_text, decode_u64
 
 __all__ = [
     "Answer",
+    "Blob",
     "Row",
     "RowsHeader",
     "decode_answer",
     "decode_header",
     "decode_parts",
     "decode_rows",
+    "find_blob",
     "type_codes",
 ]
 
 Row = tuple[Any, ...]
+_TEXTS = frozenset({ValueType.TEXT, ValueType.ISO8601})
 _MAX_COLUMNS = 32767  # SQLITE_MAX_COLUMN's upper limit
 
 
@@ -67,6 +71,31 @@ def decode_rows(
         ) from None
     except (IndexError, ValueError, error) as problem:
         raise ProtocolViolation(f"a ROWS message is damaged: {problem}") from None
+
+
+def find_blob(body: bytes, least: int) -> tuple[int, int] | None:
+    """Offset and size of the first blob of `least` bytes or more in the beginning of a body.
+
+    None if there is none, or if something else is in the way.
+    """
+    try:
+        names, at = decode_header(body)
+        while names:
+            _, behind = decode_u64(body, at)
+            codes = type_codes(body[at : at + (len(names) + 1 >> 1)], len(names))
+            at = behind + (len(names) - 1 >> 4 << 3)
+            for code in codes:
+                if code in _TEXTS:
+                    _, at = decode_text(body, at)
+                    continue
+                word, at = decode_u64(body, at)
+                if code == ValueType.BLOB:
+                    if word >= least:
+                        return at, word
+                    at += (word + 7) & ~7
+    except ProtocolViolation:
+        pass
+    return None
 
 
 def type_codes(head: bytes, columns: int) -> tuple[int, ...]:

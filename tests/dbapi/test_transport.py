@@ -9,6 +9,7 @@ import pytest
 
 from dqlite_dbapi import ConnectionLost, accelerator, aio
 from dqlite_dbapi._transport import PlainWire
+from tests.support.flows import message
 
 MIB = 1 << 20
 
@@ -53,13 +54,13 @@ def test_a_whole_result_may_come_as_rows(early):
         for end, is_whole in ((b"\xff" * 8, True), (b"\xee" * 8, False)):
             body = struct.pack("<Q", 1) + b"a".ljust(8, b"\0") + b"\1".ljust(8, b"\0")
             body += struct.pack("<q", 5) + end
-            message = struct.pack("<IBBH", len(body) // 8, 7, 0, 0) + body
-            peer.send(message)
+            answer = message(7, body)
+            peer.send(answer)
             if early:
                 await asyncio.sleep(0.01)
             came = await wire.receive(decodes=True)
             rows = (("a",), [(5,)], False, b"\1")
-            assert came == (rows if is_whole and not early and accelerator == "c" else message)
+            assert came == (rows if is_whole and not early and accelerator == "c" else answer)
 
     on_a_pair(scenario)
 

@@ -13,6 +13,7 @@ from dqlite_dbapi import _rows
 from dqlite_dbapi.errors import ProtocolViolation
 from dqlite_dbapi.wire import pyrows
 from dqlite_dbapi.wire.frames import Frame, FrameBuffer
+from dqlite_dbapi.wire.rows import find_blob
 
 
 def message(kind, body):
@@ -126,7 +127,7 @@ def test_a_long_blob_is_received_in_place(sizes, first):
 
 @given(st.binary(max_size=200))
 def test_damaged_rows_hold_no_blob(body):
-    found = pyrows.find_blob(body, 1)
+    found = find_blob(body, 1)
     assert found is None or 16 < found[0] <= len(body)
 
 
