@@ -51,7 +51,6 @@ class BaseConnection(ErrorAttributes, Link):
         self._adapters = Adapters()
         self._converters = Converters()
         self._detects = options.detect_types
-        self._consistency = options.consistency
         self._autocommit = options.autocommit
         self._implied = implied_by(options.autocommit, options.isolation_level)
         self._begin = options.begin
@@ -60,7 +59,6 @@ class BaseConnection(ErrorAttributes, Link):
         self._busy_timeout = options.busy_timeout
         self._changes = 0
         self._trace: Callable[[str], object] | None = None
-        self._transaction_deadline: float | None = None
         self._is_special = (
             options.slow_query is not None
             or options.transaction_timeout is not None
@@ -145,9 +143,9 @@ class BaseConnection(ErrorAttributes, Link):
         now = time.monotonic()
         if not self._transaction.is_open:
             yield Limit(self._timeout)
-            self._transaction_deadline = now + seconds
+            self._transaction.deadline = now + seconds
             return
-        left = (self._transaction_deadline or now) - now
+        left = (self._transaction.deadline or now) - now
         if left <= 0:
             self._session.drop()
             self._transaction.lost()

@@ -25,7 +25,7 @@ _numbers = count(1)
 #: What a program may change on a connection and the pool can put back by itself.
 _SETTINGS = (
     *("row_factory", "text_factory", "timeout", "_autocommit", "_begin", "_busy_timeout"),
-    *("_consistency", "_implied", "_isolation_level", "_trace", "staleness"),
+    *("_implied", "_isolation_level", "_trace", "staleness"),
 )
 _settings = attrgetter(*_SETTINGS)
 

@@ -206,7 +206,8 @@ class BaseCursor:
             values: Sequence[object] = parameters
         else:
             values = bind(statement, parameters)
-        self._forget()
+        self._rows = self._names = self._convert = None  # as `_forget`
+        self._rowcount = -1
         return statement, values
 
     def _forget(self) -> None:

@@ -94,12 +94,12 @@ class SyncIO:
             if self._is_disturbed and outer is None:
                 self._settle()
 
-    def ask(self, make: Callable[..., bytes | None], *args: object) -> Answer | bytes | None:
-        """Send what `make` makes, if anything, and receive once: a whole result, else bytes."""
+    def ask(self, make: Callable[..., Any], a: Any, b: Any, c: Any) -> Answer | bytes | None:
+        """Send `make(a, b, c)`, unless it is None, and receive once: a whole result, else bytes."""
         outer = self._flow
         try:
             self._flow = object()  # from here on it can be cancelled, and making takes time
-            message = make(*args)
+            message = make(a, b, c)
             if message is None:
                 return None
             present = self._socket

@@ -34,7 +34,7 @@ class AsyncCursor(BaseCursor, Generic[R]):
         connection = self._connection
         if consistency is None and statement.is_simple and not connection._is_special:
             self._accept(statement, await connection._quickly(statement, values))
-        elif (consistency or connection._consistency) == "stale" and statement.is_read:
+        elif (consistency or connection._options.consistency) == "stale" and statement.is_read:
             self._accept(
                 statement,
                 await connection._stale(statement, self._base._adapters.adapt_all(values)),
@@ -84,10 +84,13 @@ class AsyncCursor(BaseCursor, Generic[R]):
 
     async def fetchall(self) -> list[R]:
         """All rows that were not fetched yet."""
-        rows = self._require_rows()
+        rows = self._rows
+        if rows is None or self._closed or self._base._closed:
+            rows = self._require_rows()
         if rows.more:
             await self._connection._advance(rows, to_end=True)
-        return self._made(rows.take_all())
+        taken = rows.take_all()
+        return taken if self._convert is None else self._made(taken)  # type: ignore[return-value]
 
     async def scroll(self, value: int, mode: str = "relative") -> None:
         """Move to another row of the result (PEP 249): on, or back among the rows still held.

@@ -56,11 +56,12 @@ class TransactionState(Enum):
 class Transaction:
     """Follows the statements that succeeded and failed on one connection."""
 
-    __slots__ = ("_may_have_written", "_savepoints", "serial", "state")
+    __slots__ = ("_may_have_written", "_savepoints", "deadline", "serial", "state")
 
     def __init__(self) -> None:
         self.state = TransactionState.IDLE
         self.serial = 0  #: how many transactions have ended
+        self.deadline: float | None = None  #: by the clock, for the one that began last
         self._savepoints: list[str] | None = None  # a list when a savepoint began it
         self._may_have_written = False
 

@@ -274,6 +274,25 @@ PyDoc_STRVAR(decode_answer_doc,
 	     "(names, rows, False, head) of a chunk that is all ROWS messages of one result, whole;\n"
 	     "None for any other.");
 
+/* The tuple (names, rows, False, head). */
+static PyObject *make_answer(PyObject *names, PyObject *rows, const char *head, Py_ssize_t size)
+{
+	PyObject *codes = PyBytes_FromStringAndSize(head, size);
+	PyObject *answer = codes == NULL ? NULL : PyTuple_New(4);
+	if (answer == NULL) {
+		Py_XDECREF(codes);
+		return NULL;
+	}
+	Py_INCREF(names);
+	Py_INCREF(rows);
+	Py_INCREF(Py_False);
+	PyTuple_SetItem(answer, 0, names);
+	PyTuple_SetItem(answer, 1, rows);
+	PyTuple_SetItem(answer, 2, Py_False);
+	PyTuple_SetItem(answer, 3, codes);
+	return answer;
+}
+
 PyObject *answer_in(const char *chunk, Py_ssize_t size)
 {
 	const unsigned char *start = (const unsigned char *)chunk;
@@ -293,8 +312,7 @@ PyObject *answer_in(const char *chunk, Py_ssize_t size)
 		struct run r = {chunk, size, 0, chunk + 8, codes - chunk - 8, (Py_ssize_t)count};
 		if (take_run(&r, rows) == 0 && r.offset == size) {
 			Py_ssize_t head = PyList_Size(rows) ? ((Py_ssize_t)count + 1) / 2 : 0;
-			result = Py_BuildValue("OOON", names, rows, Py_False,
-					       PyBytes_FromStringAndSize(codes, head));
+			result = make_answer(names, rows, codes, head);
 		}
 	} else if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_ValueError)) {
 		PyErr_Clear();
