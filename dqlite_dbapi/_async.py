@@ -85,8 +85,11 @@ class AsyncIO:
         if wire is None or len(message) > _SHORT:
             return self._exchange(message)
         wire.send(message)
-        answer = wire.receive(decodes=True)
-        self._expect(answer)
+        self._waiting = answer = wire.receive(decodes=True)
+        loop = wire.loop
+        self._deadline = deadline = loop.time() + self._limit
+        if self._alarm > deadline:
+            self._watch(loop, deadline)
         return answer
 
     def failed(self, error: Error) -> Error:
@@ -229,7 +232,11 @@ class AsyncIO:
         connected = await self._connect(loop, address)
         tls = self._tls
         if tls is None:
-            return PlainWire(loop, connected)
+            try:
+                return PlainWire(loop, connected)
+            except OSError as error:
+                connected.close()
+                raise unreachable(error, address) from None
         try:
             made = await loop.create_connection(
                 lambda: SecureWire(loop, connected, partial(tls.failure, address=address)),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any, cast
 
+from dqlite_dbapi._poller import forget, watch
 from dqlite_dbapi._sockets import acknowledge
 from dqlite_dbapi.errors import ConnectionLost, Error
 from dqlite_dbapi.wire._accel import take
@@ -83,11 +84,17 @@ class Answer:
 
     def set_result(self, chunk: object) -> None:
         """Hand it over, and resume the task that waits unless another one is running."""
+        if asyncio.current_task(self._loop) is None:
+            self.give(chunk)
+        else:
+            self._chunk = chunk
+            self._wake_soon()
+
+    def give(self, chunk: object) -> None:
+        """As `set_result`, from where no task can be running."""
         self._chunk = chunk
         wake, context = self._wake, self._context
-        if wake is None:
-            return
-        if context is None or asyncio.current_task(self._loop) is not None:
+        if wake is None or context is None:
             self._wake_soon()
             return
         self._wake = None
@@ -103,7 +110,7 @@ class Wire(ABC):
     """One connection's bytes, for one task that asks for the next ones at a time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connected: socket.socket) -> None:
-        self._loop = loop
+        self.loop = loop
         self._socket = connected
         self._is_tcp = connected.family != socket.AF_UNIX
         self._room: memoryview | None = None  # of the program, for what comes next
@@ -120,7 +127,7 @@ class Wire(ABC):
 
         If it `decodes`, a chunk that is a whole result may come as `decode_answer` returns it.
         """
-        waiter = Answer(self._loop)
+        waiter = Answer(self.loop)
         if self._chunks:
             waiter.set_result(self._kept(room))
         elif self.lost is not None:
@@ -226,8 +233,8 @@ class PlainWire(Wire):
             raise lost(error) from None
         if sent < len(message):
             self._unsent = memoryview(message)[sent:]
-            self.writable = self._loop.create_future()
-            self._loop.add_writer(self._socket, self._send_rest)
+            self.writable = self.loop.create_future()
+            self.loop.add_writer(self._socket, self._send_rest)
 
     def _send_rest(self) -> None:
         try:
@@ -238,7 +245,7 @@ class PlainWire(Wire):
             self._end(error)
         else:
             if not self._unsent:
-                self._loop.remove_writer(self._socket)
+                self.loop.remove_writer(self._socket)
                 self._let_write()
 
     def _receive(self) -> None:
@@ -264,13 +271,13 @@ class PlainWire(Wire):
             self._end(None)
         elif waiter is not None:
             self._waiter = self._room = None
-            waiter.set_result(came)
+            waiter.give(came)  # the loop's own callback
         else:
             self._keep(came)
 
     def _end(self, error: OSError | None) -> None:
         self._pause()
-        self._loop.remove_writer(self._socket)
+        self.loop.remove_writer(self._socket)
         self.fail(lost(error))
 
     def settle(self) -> None:
@@ -287,10 +294,10 @@ class PlainWire(Wire):
             self._socket.close()
 
     def _pause(self) -> None:
-        self._loop.remove_reader(self._socket)
+        forget(self.loop, self._socket.fileno())
 
     def _resume(self) -> None:
-        self._loop.add_reader(self._socket, self._receive)
+        watch(self.loop, self._socket.fileno(), self._receive)
 
 
 class SecureWire(Wire, asyncio.BufferedProtocol):
@@ -340,7 +347,7 @@ class SecureWire(Wire, asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The socket is full (asyncio)."""
-        self.writable = self._loop.create_future()
+        self.writable = self.loop.create_future()
 
     def resume_writing(self) -> None:
         """The socket takes more (asyncio)."""

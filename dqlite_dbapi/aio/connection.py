@@ -1,8 +1,7 @@
-"""The asyncio connection: a lock and a run for each method."""
+"""The asyncio connection: a turn and a run for each method."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Generator, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
@@ -14,6 +13,7 @@ from dqlite_dbapi._async import AsyncIO
 from dqlite_dbapi._base import BaseConnection
 from dqlite_dbapi._quick import longer, request
 from dqlite_dbapi._results import Parameters, Reply, RowBuffer
+from dqlite_dbapi._turns import Turns
 from dqlite_dbapi.aio.cursor import AsyncCursor
 from dqlite_dbapi.options import Options, check_autocommit, check_isolation_level, parse
 from dqlite_dbapi.protocol.effects import Flow
@@ -37,7 +37,7 @@ class AsyncConnection(BaseConnection, Generic[R]):
     def __init__(self, options: Options) -> None:
         """Nothing is sent: `connect` opens it."""
         super().__init__(options)
-        self._lock = asyncio.Lock()
+        self._turns = Turns()
         self._io = AsyncIO(
             tls=from_options(options),
             keepalive=options.keepalive,
@@ -130,8 +130,8 @@ class AsyncConnection(BaseConnection, Generic[R]):
     async def close(self) -> None:
         """Close the connection; an open transaction is rolled back. May be repeated."""
         try:
-            if self._is_half_read and not self._lock.locked():
-                async with self._lock:
+            if self._is_half_read and not self._turns.is_taken:
+                async with self._turns:
                     with suppress(errors.Error):
                         await self._io.run(self._leave())
         finally:
@@ -163,12 +163,13 @@ class AsyncConnection(BaseConnection, Generic[R]):
             raise
 
     async def _run(self, flow: Flow[T]) -> T:
-        lock = self._lock
-        await lock.acquire()
+        turns = self._turns
+        if not turns.take():
+            await turns.wait()
         try:
             return await self._run_locked(flow)
         finally:
-            lock.release()
+            turns.give()
 
     async def _run_locked(self, flow: Flow[T]) -> T:
         if self._closed:
@@ -181,8 +182,9 @@ class AsyncConnection(BaseConnection, Generic[R]):
 
     async def _quickly(self, statement: Statement, values: Sequence[object]) -> Reply:
         """Run a simple statement of the user's by the short way (`_quick`), if it is open."""
-        lock = self._lock
-        await lock.acquire()
+        turns = self._turns
+        if not turns.take():
+            await turns.wait()
         try:
             started = monotonic()
             message = request(self, statement, values)
@@ -202,7 +204,7 @@ class AsyncConnection(BaseConnection, Generic[R]):
             self._clear()
             raise
         finally:
-            lock.release()
+            turns.give()
 
     def _clear(self) -> None:
         """After an error left a call: close a socket on which an answer may still come."""
@@ -211,13 +213,13 @@ class AsyncConnection(BaseConnection, Generic[R]):
 
     async def _advance(self, rows: RowBuffer, *, to_end: bool = False) -> None:
         """Receive the next part of `rows`, or all the parts that are left."""
-        async with self._lock:
+        async with self._turns:
             if rows.more:
                 await self._run_locked(self._rest(rows) if to_end else self._next_part(rows))
 
     async def _give_up(self, rows: RowBuffer) -> None:
         if not self._closed:
-            async with self._lock:
+            async with self._turns:
                 if rows.more:
                     await self._run_locked(self._discard())
 
@@ -226,7 +228,7 @@ class AsyncConnection(BaseConnection, Generic[R]):
         from dqlite_dbapi._copy import answer
         from dqlite_dbapi.aio.snapshot import stale_snapshot
 
-        async with self._lock:
+        async with self._turns:
             self._require_open()
             held = self._snapshot
             if held is None or held.age > self.staleness:
