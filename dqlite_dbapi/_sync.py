@@ -52,11 +52,11 @@ class SyncIO:
         stay unacknowledged; 0 leaves either to the system.
         """
         self._socket: socket.socket | None = None
-        self._address = ""
-        self._limit = 0.0
+        self._address, self._limit = "", 0.0
         self._is_tcp = False
         self._ask, self._talk = ask, exchange  # by descriptor; None where that cannot be
         self._is_new = False  # the member has not answered yet
+        self._repeated = 0  # times that more of an answer was received
         self._tls = tls
         self._keepalive = keepalive
         self._user_timeout = user_timeout
@@ -102,7 +102,7 @@ class SyncIO:
             message = make(a, b, c)
             if message is None:
                 return None
-            present = self._socket
+            present, self._repeated = self._socket, 0
             if present is not None and self._ask is not None:
                 came = self._ask(present.fileno(), message) or self._exchange(b"")
                 if self._is_disturbed:
@@ -177,7 +177,8 @@ class SyncIO:
         chunk: bytes | int
         try:
             if self._talk is not None and answered and room is None:
-                chunk = self._talk(present.fileno(), message)
+                self._repeated = 0 if message else self._repeated + 1
+                chunk = self._talk(present.fileno(), message, self._repeated)
                 if self._is_disturbed:  # while parts were gathered
                     self._heed()
             else:

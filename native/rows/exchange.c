@@ -7,23 +7,30 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
 #endif
 
-/* How many bytes are gathered, and how many milliseconds one more part is waited for. */
-enum { ROOM = 32768, PATIENCE = 2 };
+/* How many bytes are gathered, at first and when more of an answer comes (much on the stack would be
+ * felt by the shortest call), after how many times of that it is a long one, and how many
+ * milliseconds one more part is waited for: before and after the last one is acknowledged.
+ */
+enum { ROOM = 32768, MORE = 131072, LONG = 3, LAZINESS = 1, PATIENCE = 2 };
 
 struct talk {
 	int socket;
-	int gathers; /* goes on while parts of a result come */
+	int gathers;   /* goes on while parts of a result come */
+	int continues; /* more of an answer is to come */
+	int is_long;   /* much of it has come */
 	const char *message;
 	size_t left;   /* bytes that are not sent yet */
 	size_t filled; /* bytes of the chunk */
 	size_t parsed; /* of which are whole parts */
-	char chunk[ROOM];
+	size_t room;   /* bytes that the chunk may have */
+	char *chunk;
 };
 
 /* Whether what came is whole parts of a result, and another one is to follow. */
@@ -42,31 +49,45 @@ static int expects_more(struct talk *t)
 	return t->parsed == t->filled;
 }
 
-/* The member never sets TCP_NODELAY: a second small message of one reply waits until the first is
- * acknowledged, which the system would delay by some 40 ms.
- */
-static void acknowledge(const struct talk *t)
+static int waits(const struct talk *t, int milliseconds)
 {
+	struct pollfd readable = {t->socket, POLLIN, 0};
+	return poll(&readable, 1, milliseconds);
+}
+
+/* The member never sets TCP_NODELAY: a second small message of one reply waits until the first is
+ * acknowledged, which the system would delay by some 40 ms. So that is done before more is received,
+ * but it also makes the system send a part or two where it could send 64 KiB at once. Of a long
+ * result a member has as much ready within a millisecond, which is waited for: 0 if in vain, -1 for
+ * an error.
+ */
+static int acknowledge(const struct talk *t)
+{
+	int ready = t->is_long ? waits(t, LAZINESS) : 0;
 #ifdef TCP_QUICKACK
-	int yes = 1;
-	setsockopt(t->socket, IPPROTO_TCP, TCP_QUICKACK, &yes, sizeof yes);
+	if (ready == 0) {
+		int yes = 1;
+		setsockopt(t->socket, IPPROTO_TCP, TCP_QUICKACK, &yes, sizeof yes);
+	}
 #endif
+	return ready;
 }
 
 static ssize_t receive(struct talk *t)
 {
 	for (;;) {
-		ssize_t came = recv(t->socket, t->chunk + t->filled, ROOM - t->filled, 0);
+		ssize_t came = recv(t->socket, t->chunk + t->filled, t->room - t->filled, 0);
 		if (came < 0) {
 			return -1;
 		}
 		t->filled += (size_t)came;
-		if (came == 0 || !t->gathers || t->filled == ROOM || !expects_more(t)) {
+		if (came == 0 || !t->gathers || t->filled == t->room || !expects_more(t)) {
 			return (ssize_t)t->filled;
 		}
-		acknowledge(t);
-		struct pollfd readable = {t->socket, POLLIN, 0};
-		int ready = poll(&readable, 1, PATIENCE);
+		int ready = acknowledge(t);
+		if (ready == 0) {
+			ready = waits(t, PATIENCE);
+		}
 		if (ready <= 0) {
 			return ready < 0 ? -1 : (ssize_t)t->filled;
 		}
@@ -84,38 +105,24 @@ static ssize_t talk(struct talk *t)
 		t->message += sent;
 		t->left -= (size_t)sent;
 	}
+	if (t->continues && t->filled == 0 && acknowledge(t) < 0) {
+		return -1;
+	}
 	return receive(t);
 }
 
-/* Do what exchange() does; finish() makes the result. */
-static PyObject *converse(PyObject *const *args, Py_ssize_t given, int is_query,
-			  PyObject *(*finish)(const char *, Py_ssize_t))
+typedef PyObject *finisher(const char *, Py_ssize_t);
+
+static PyObject *converse(struct talk *t, finisher *finish)
 {
-	struct talk t;
-	char *message;
-	Py_ssize_t size;
-	if (given != 2) {
-		PyErr_SetString(PyExc_TypeError, "a descriptor and a message are expected");
-		return NULL;
-	}
-	t.socket = PyObject_AsFileDescriptor(args[0]);
-	if (t.socket < 0 || PyBytes_AsStringAndSize(args[1], &message, &size) < 0) {
-		return NULL;
-	}
-	t.gathers = is_query || size == 0;
-	t.filled = t.parsed = 0;
-	t.message = message;
-	t.left = (size_t)size;
-	if (size == 0) {
-		acknowledge(&t); /* more of an answer comes */
-	}
+	t->filled = t->parsed = 0;
 	for (;;) {
 		ssize_t came;
 		Py_BEGIN_ALLOW_THREADS
-		came = talk(&t);
+		came = talk(t);
 		Py_END_ALLOW_THREADS
 		if (came >= 0) {
-			return finish(t.chunk, came);
+			return finish(t->chunk, came);
 		}
 		if (errno != EINTR) {
 			return PyErr_SetFromErrno(PyExc_OSError);
@@ -126,15 +133,68 @@ static PyObject *converse(PyObject *const *args, Py_ssize_t given, int is_query,
 	}
 }
 
+/* Send a message and receive what comes; finish() makes the result of it. */
+static PyObject *begin(struct talk *t, finisher *finish)
+{
+	char chunk[ROOM];
+	t->chunk = chunk;
+	t->room = ROOM;
+	return converse(t, finish);
+}
+
+static PyObject *go_on(struct talk *t)
+{
+	t->gathers = t->continues = 1;
+	t->room = MORE;
+	t->chunk = malloc(MORE);
+	if (t->chunk == NULL) {
+		return PyErr_NoMemory();
+	}
+	PyObject *result = converse(t, PyBytes_FromStringAndSize);
+	free(t->chunk);
+	return result;
+}
+
+static int parse(struct talk *t, PyObject *const *args, Py_ssize_t given, Py_ssize_t wanted)
+{
+	char *message;
+	Py_ssize_t size;
+	if (given != wanted) {
+		PyErr_Format(PyExc_TypeError, "%zd arguments are expected", wanted);
+		return -1;
+	}
+	t->socket = PyObject_AsFileDescriptor(args[0]);
+	if (t->socket < 0 || PyBytes_AsStringAndSize(args[1], &message, &size) < 0) {
+		return -1;
+	}
+	t->gathers = t->continues = t->is_long = 0;
+	t->message = message;
+	t->left = (size_t)size;
+	return 0;
+}
+
 const char exchange_doc[] = PyDoc_STR(
-	"exchange(descriptor, message, /)\n--\n\n"
+	"exchange(descriptor, message, repeated, /)\n--\n\n"
 	"Send the message on a blocking socket; the bytes that come then, none at the stream's end.\n"
-	"Without a message, more of an answer is received, as many short parts as come.");
+	"Without a message, more of an answer is received, as many short parts as come; `repeated`\n"
+	"says how many times that was done for the same answer.");
 
 PyObject *exchange(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
 	(void)module;
-	return converse(args, given, 0, PyBytes_FromStringAndSize);
+	struct talk t;
+	if (parse(&t, args, given, 3) < 0) {
+		return NULL;
+	}
+	if (t.left) {
+		return begin(&t, PyBytes_FromStringAndSize);
+	}
+	long repeated = PyLong_AsLong(args[2]);
+	if (repeated == -1 && PyErr_Occurred()) {
+		return NULL;
+	}
+	t.is_long = repeated >= LONG;
+	return go_on(&t);
 }
 
 static PyObject *answer_or_bytes(const char *chunk, Py_ssize_t size)
@@ -178,5 +238,10 @@ const char ask_doc[] = PyDoc_STR(
 PyObject *ask(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
 	(void)module;
-	return converse(args, given, 1, answer_or_bytes);
+	struct talk t;
+	if (parse(&t, args, given, 2) < 0) {
+		return NULL;
+	}
+	t.gathers = 1;
+	return begin(&t, answer_or_bytes);
 }

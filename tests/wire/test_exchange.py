@@ -48,7 +48,9 @@ def doing(work):
 
 @pytest.fixture(params=["ask", "exchange"])
 def function(request):
-    return getattr(_rows, request.param)
+    if request.param == "ask":
+        return _rows.ask
+    return lambda descriptor, message: _rows.exchange(descriptor, message, 0)
 
 
 def test_a_message_goes_out_and_bytes_come_back(function):
@@ -155,9 +157,12 @@ def test_parts_are_gathered_as_they_come():
             peer.sendall(rows(PART, 1))
         peer.sendall(rows(DONE, 2))
 
-    with pair() as (ours, peer), doing(answer):
-        names, found, more, _ = _rows.ask(ours.fileno(), b"?")
-    assert (names, found, more) == (("a",), [(1,)] * 50 + [(2,)], False)
+    for _ in range(20):  # a busy machine may hold up the peer for longer than is waited
+        with pair() as (ours, peer), doing(answer):
+            came = _rows.ask(ours.fileno(), b"?")
+        if not isinstance(came, bytes):
+            break
+    assert came[:3] == (("a",), [(1,)] * 50 + [(2,)], False)
 
 
 @pytest.mark.parametrize(
@@ -180,14 +185,15 @@ def test_what_is_no_whole_result_comes_as_bytes_and_soon(parts):
         assert time.monotonic() - start < 1
 
 
-def test_a_long_result_comes_in_pieces():
+@pytest.mark.parametrize("repeated", [1, 10], ids=["short as yet", "long"])
+def test_a_long_result_comes_in_pieces(repeated):
     stream = rows(PART, *range(200)) * 40 + rows(DONE, 1)
     came = b""
 
     with pair() as (ours, peer), doing(lambda: peer.sendall(stream)):
         came = _rows.ask(ours.fileno(), b"?")
         while not came.endswith(DONE):
-            came += _rows.exchange(ours.fileno(), b"")
+            came += _rows.exchange(ours.fileno(), b"", repeated)
     assert came == stream
 
 
@@ -220,7 +226,7 @@ def test_nothing_leaks():
                 peer.sendall(answer)
                 _rows.ask(ours.fileno(), b"?")
                 peer.sendall(answer)
-                _rows.exchange(ours.fileno(), b"?")
+                _rows.exchange(ours.fileno(), b"?", 0)
                 peer.sendall(answer)
                 _rows.take(ours.fileno())
                 _rows.take(ours.fileno())
