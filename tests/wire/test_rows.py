@@ -172,6 +172,21 @@ def test_rows_are_not_for_the_collector():
     assert not gc.is_tracked(found[0])
 
 
+@pytest.mark.parametrize("wanted", [True, False], ids=["on", "off"])
+@pytest.mark.parametrize("end", [struct.pack("<Q", ROWS_DONE), b""], ids=["whole", "damaged"])
+def test_the_collector_is_left_as_it_was(wanted, end):
+    body = (b"\1".ljust(8, b"\0") + struct.pack("<q", 5)) * 2000 + end
+    (gc.enable if wanted else gc.disable)()
+    try:
+        try:
+            _rows.decode(body, 0, 1, [])
+        except ValueError:
+            assert not end
+        assert gc.isenabled() == wanted
+    finally:
+        gc.enable()
+
+
 def test_special_floats(decode):
     values = [math.inf, -math.inf, math.nan, -0.0]
     found = []
