@@ -53,10 +53,9 @@ class SyncIO:
         """
         self._socket: socket.socket | None = None
         self._address, self._limit = "", 0.0
-        self._is_tcp = False
         self._ask, self._talk = ask, exchange  # by descriptor; None where that cannot be
-        self._is_new = False  # the member has not answered yet
-        self._repeated = 0  # times that more of an answer was received
+        self._is_tcp = self._is_new = False  # new: the member has not answered yet
+        self._came = 0  # bytes of the answers to what was sent last
         self._tls = tls
         self._keepalive = keepalive
         self._user_timeout = user_timeout
@@ -102,7 +101,7 @@ class SyncIO:
             message = make(a, b, c)
             if message is None:
                 return None
-            present, self._repeated = self._socket, 0
+            present, self._came = self._socket, 0
             if present is not None and self._ask is not None:
                 came = self._ask(present.fileno(), message) or self._exchange(b"")
                 if self._is_disturbed:
@@ -171,14 +170,14 @@ class SyncIO:
 
     def _exchange(self, message: Any, room: memoryview | None = None, answered: bool = True) -> Any:
         """Send `message`, and receive if it is `answered`: into `room` (a count), else a chunk."""
-        present = self._socket
+        present, self._came = self._socket, 0 if message else self._came
         if present is None:
             raise self._lost("the connection is closed")
         chunk: bytes | int
         try:
             if self._talk is not None and answered and room is None:
-                self._repeated = 0 if message else self._repeated + 1
-                chunk = self._talk(present.fileno(), message, self._repeated)
+                chunk = self._talk(present.fileno(), message, self._came)
+                self._came += len(chunk)
                 if self._is_disturbed:  # while parts were gathered
                     self._heed()
             else:

@@ -16,7 +16,7 @@ blank, enlarge = pyrows.blank, pyrows.enlarge
 encode_params, encode_row = pyparams.encode_params, pyparams.encode_row
 encode_rows, join_rows = pyparams.encode_rows, pyparams.join_rows
 #: Send a message on a blocking socket, by descriptor, and return the first chunk of what comes, or
-#: without one, for the n-th time, the next; `ask` decodes a whole answer as `decode_answer` does.
+#: without one the next, after so many bytes; `ask` decodes a whole one as `decode_answer` does.
 exchange: Callable[[int, bytes, int], bytes] | None = None
 ask: Callable[[int, bytes], pyrows.Answer | bytes] | None = None
 #: As `ask` receives, from a socket that does not block; None where nothing has come.

@@ -15,10 +15,10 @@
 #endif
 
 /* How many bytes are gathered, at first and when more of an answer comes (much on the stack would be
- * felt by the shortest call), after how many times of that it is a long one, and how many
- * milliseconds one more part is waited for: before and after the last one is acknowledged.
+ * felt by the shortest call), after how many it is a long one, and how many milliseconds one more
+ * part is waited for: before and after the last one is acknowledged.
  */
-enum { ROOM = 32768, MORE = 131072, LONG = 3, LAZINESS = 1, PATIENCE = 2 };
+enum { ROOM = 32768, MORE = 131072, LONG = 262144, LAZINESS = 1, PATIENCE = 2 };
 
 struct talk {
 	int socket;
@@ -174,10 +174,10 @@ static int parse(struct talk *t, PyObject *const *args, Py_ssize_t given, Py_ssi
 }
 
 const char exchange_doc[] = PyDoc_STR(
-	"exchange(descriptor, message, repeated, /)\n--\n\n"
+	"exchange(descriptor, message, before, /)\n--\n\n"
 	"Send the message on a blocking socket; the bytes that come then, none at the stream's end.\n"
-	"Without a message, more of an answer is received, as many short parts as come; `repeated`\n"
-	"says how many times that was done for the same answer.");
+	"Without a message, more of an answer is received, as many short parts as come; `before`\n"
+	"says how many bytes of it have come.");
 
 PyObject *exchange(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
@@ -189,11 +189,11 @@ PyObject *exchange(PyObject *module, PyObject *const *args, Py_ssize_t given)
 	if (t.left) {
 		return begin(&t, PyBytes_FromStringAndSize);
 	}
-	long repeated = PyLong_AsLong(args[2]);
-	if (repeated == -1 && PyErr_Occurred()) {
+	Py_ssize_t before = PyLong_AsSsize_t(args[2]);
+	if (before == -1 && PyErr_Occurred()) {
 		return NULL;
 	}
-	t.is_long = repeated >= LONG;
+	t.is_long = before >= LONG;
 	return go_on(&t);
 }
 

@@ -173,9 +173,9 @@ def test_rows_are_not_for_the_collector():
 
 
 @pytest.mark.parametrize("wanted", [True, False], ids=["on", "off"])
-@pytest.mark.parametrize("end", [struct.pack("<Q", ROWS_DONE), b""], ids=["whole", "damaged"])
+@pytest.mark.parametrize("end", [DONE, b""], ids=["whole", "damaged"])
 def test_the_collector_is_left_as_it_was(wanted, end):
-    body = (b"\1".ljust(8, b"\0") + struct.pack("<q", 5)) * 2000 + end
+    body = encode_row([(1, 5)]) * 2000 + end
     (gc.enable if wanted else gc.disable)()
     try:
         try:
