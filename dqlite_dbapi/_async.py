@@ -85,11 +85,8 @@ class AsyncIO:
         if wire is None or len(message) > _SHORT:
             return self._exchange(message)
         wire.send(message)
-        self._waiting = answer = wire.receive(decodes=True)
-        loop = wire.loop
-        self._deadline = deadline = loop.time() + self._limit
-        if self._alarm > deadline:
-            self._watch(loop, deadline)
+        answer = wire.receive(decodes=True)
+        self._await_in_time(answer, wire.loop)
         return answer
 
     def failed(self, error: Error) -> Error:
@@ -163,7 +160,11 @@ class AsyncIO:
         if self._is_cancelled:
             future.cancel()
             raise self._interruption()
-        loop = future.get_loop()
+        self._await_in_time(future, future.get_loop())
+
+    def _await_in_time(
+        self, future: asyncio.Future[Any] | Answer, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._deadline = deadline = loop.time() + self._limit
         if self._alarm > deadline:
             self._watch(loop, deadline)

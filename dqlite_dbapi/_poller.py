@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 #: Sockets looked at in one turn; the others are first in the next.
 _MOST = 64
 
 
 class Poller:
-    """The sockets that one loop waits for."""
+    """The sockets that one loop waits for; the loop alone keeps it alive, while it is open."""
 
-    __slots__ = ("_callbacks", "_epoll")
+    __slots__ = ("__weakref__", "_callbacks", "_epoll")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._callbacks: dict[int, Callable[[], object]] = {}
@@ -48,7 +48,13 @@ class Poller:
                 callback()
 
 
-_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, Poller] = WeakKeyDictionary()
+#: Both sides weak: a poller leads to its sockets, and they to their loop.
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, ref[Poller]] = WeakKeyDictionary()
+
+
+def _poller_of(loop: asyncio.AbstractEventLoop) -> Poller | None:
+    known = _pollers.get(loop)
+    return None if known is None else known()
 
 
 def watch(loop: asyncio.AbstractEventLoop, descriptor: int, callback: Callable[[], object]) -> None:
@@ -56,15 +62,16 @@ def watch(loop: asyncio.AbstractEventLoop, descriptor: int, callback: Callable[[
     if not hasattr(select, "epoll"):
         loop.add_reader(descriptor, callback)
         return
-    poller = _pollers.get(loop)
+    poller = _poller_of(loop)
     if poller is None:
-        poller = _pollers[loop] = Poller(loop)
+        poller = Poller(loop)
+        _pollers[loop] = ref(poller)
     poller.add(descriptor, callback)
 
 
 def forget(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
     """As `loop.remove_reader`, before the socket is closed; nothing if it is not watched."""
-    poller = _pollers.get(loop)
+    poller = _poller_of(loop)
     if poller is None:
         loop.remove_reader(descriptor)
     elif poller.remove(descriptor, loop):

@@ -206,8 +206,7 @@ class BaseCursor:
             values: Sequence[object] = parameters
         else:
             values = bind(statement, parameters)
-        self._rows = self._names = self._convert = None  # as `_forget`
-        self._rowcount = -1
+        self._forget()
         return statement, values
 
     def _forget(self) -> None:

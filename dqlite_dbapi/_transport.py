@@ -129,7 +129,7 @@ class Wire(ABC):
         """
         waiter = Answer(self.loop)
         if self._chunks:
-            waiter.set_result(self._kept(room))
+            waiter.give(self._kept(room))  # nobody waits yet
         elif self.lost is not None:
             waiter.set_exception(self.lost)
         else:

@@ -90,13 +90,10 @@ class Cursor(BaseCursor, Generic[R]):
 
     def fetchall(self) -> list[R]:
         """All rows that were not fetched yet."""
-        rows = self._rows
-        if rows is None or self._closed or self._base._closed:
-            rows = self._require_rows()
+        rows = self._require_rows()
         if rows.more:
             self._connection._advance(rows, to_end=True)
-        taken = rows.take_all()
-        return taken if self._convert is None else self._made(taken)  # type: ignore[return-value]
+        return self._made(rows.take_all())
 
     def scroll(self, value: int, mode: str = "relative") -> None:
         """Move to another row of the result (PEP 249): on, or back among the rows still held.

@@ -84,13 +84,10 @@ class AsyncCursor(BaseCursor, Generic[R]):
 
     async def fetchall(self) -> list[R]:
         """All rows that were not fetched yet."""
-        rows = self._rows
-        if rows is None or self._closed or self._base._closed:
-            rows = self._require_rows()
+        rows = self._require_rows()
         if rows.more:
             await self._connection._advance(rows, to_end=True)
-        taken = rows.take_all()
-        return taken if self._convert is None else self._made(taken)  # type: ignore[return-value]
+        return self._made(rows.take_all())
 
     async def scroll(self, value: int, mode: str = "relative") -> None:
         """Move to another row of the result (PEP 249): on, or back among the rows still held.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import select
 import socket
@@ -132,3 +133,28 @@ def test_loops_have_sockets_of_their_own(pairs):
     forget(watching, others.fileno())
     watching.close()
     forget(watching, others.fileno())
+
+
+def test_a_loop_that_is_closed_and_forgotten_leaves_nothing():
+    class Watched:
+        def __init__(self, loop):
+            self.loop = loop
+            self.ours, self.peer = socket.socketpair()
+            watch(loop, self.ours.fileno(), self.read)
+
+        def read(self):
+            """Never called."""
+
+        def __del__(self):
+            self.ours.close()
+            self.peer.close()
+
+    def leave_open():
+        loop = asyncio.new_event_loop()
+        Watched(loop)
+        loop.close()
+
+    before = descriptors()
+    leave_open()
+    gc.collect()
+    assert descriptors() == before

@@ -21,13 +21,10 @@ async def settle():
         await asyncio.sleep(0)
 
 
-async def use(turns, name, seen, end=None):
+async def use(turns, name, seen):
     async with turns:
         seen.append(name)
-        if end is not None:
-            await end.wait()
-        else:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
         seen.append(name)
 
 
