@@ -90,7 +90,9 @@ class Cursor(BaseCursor, Generic[R]):
 
     def fetchall(self) -> list[R]:
         """All rows that were not fetched yet."""
-        rows = self._require_rows()
+        rows = self._rows
+        if rows is None or self._closed or self._base._closed:
+            rows = self._require_rows()
         if rows.more:
             self._connection._advance(rows, to_end=True)
         return self._made(rows.take_all())

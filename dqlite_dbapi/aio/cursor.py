@@ -84,7 +84,9 @@ class AsyncCursor(BaseCursor, Generic[R]):
 
     async def fetchall(self) -> list[R]:
         """All rows that were not fetched yet."""
-        rows = self._require_rows()
+        rows = self._rows
+        if rows is None or self._closed or self._base._closed:
+            rows = self._require_rows()
         if rows.more:
             await self._connection._advance(rows, to_end=True)
         return self._made(rows.take_all())
