@@ -138,8 +138,8 @@ def _streams() -> list[Case]:
 
 def _blobs() -> list[Case]:
     found = []
-    for size, share in ((10, 1.0), (100, 0.3)):
-        for operation in ("read", "write"):
+    for size, shares in ((10, {"read": 2.0, "write": 1.0}), (100, {"read": 1.0, "write": 0.3})):
+        for operation, share in shares.items():
             names = SYNC if size == 10 else ("C", "raw Python", "driver")
             found.append(
                 Case(f"blob-{operation}-{size}", f"{operation} a blob of {size} MiB", "ms",

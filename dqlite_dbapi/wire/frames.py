@@ -15,6 +15,7 @@ DEFAULT_LIMIT = 1 << 31
 #: A body of so many bytes is received in place, into memory that is made step by step, since a
 #: peer may announce more than it sends, and kept for the next one up to a limit.
 _LONG, _STEP, _KEPT = 1 << 20, 1 << 22, 1 << 24
+_PORTION = 1 << 17  #: of a blob to be received at once: the peer may go on while it is copied
 
 
 class Frame(NamedTuple):
@@ -49,7 +50,7 @@ class LongBlob:
         """Memory for some of what is left."""
         with self._memory.getbuffer() as memory:
             if self._came < len(memory):
-                return memory[self._came :]
+                return memory[self._came : self._came + _PORTION]
             larger = BytesIO(blank(self.space))  # what is not filled costs nothing
             with larger.getbuffer() as room:
                 room[: self._came] = memory
