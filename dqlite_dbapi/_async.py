@@ -239,12 +239,17 @@ class AsyncIO:
                 connected.close()
                 raise unreachable(error, address) from None
         try:
-            made = await loop.create_connection(
+            transport, wire = await loop.create_connection(
                 lambda: SecureWire(loop, connected, partial(tls.failure, address=address)),
                 sock=connected,
                 ssl=tls.context,
                 server_hostname=tls.name_for(address),
             )
+            try:
+                tls.check_version(transport.get_extra_info("ssl_object"))
+            except OSError:
+                wire.abort()
+                raise
         except OSError as error:
             if tls.is_handshake(error):
                 raise tls.failure(error, address) from None
@@ -252,7 +257,7 @@ class AsyncIO:
         except ValueError:  # before asyncio has made a transport that would close the socket
             connected.close()
             raise TLS.bad_name(address) from None
-        return made[1]
+        return wire
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, address: str) -> socket.socket:
         """Connect to the first of the address's hosts that can be reached."""

@@ -284,7 +284,7 @@ class SyncIO:
                 self._is_new = True
                 connected.settimeout(max(give_up - time.monotonic(), 0.001))
                 self._heed()
-                cast("ssl.SSLSocket", connected).do_handshake()
+                self._tls.shake_hands(cast("ssl.SSLSocket", connected))
             self._set_limit(timeout)
         except OSError as error:
             raise self._lost(str(error), error) from None

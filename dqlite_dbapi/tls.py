@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Path = str | os.PathLike[str]
 _log = logging.getLogger("dqlite_dbapi.connection")
 _REFUSED = "is the client certificate accepted?"
+_VERSIONS = "TLSv1.2", "TLSv1.3"  # as `ssl.SSLSocket.version` calls them
 _HOSTNAME_MISMATCH, _IP_MISMATCH = 62, 64  # X509_V_ERR_ of OpenSSL's x509_vfy.h
 
 
@@ -98,6 +99,20 @@ class TLS:
         name.encode("idna")  # CPython does so when it has taken the socket, which it then leaks
         return self.context.wrap_socket(fresh, server_hostname=name, do_handshake_on_connect=False)
 
+    @classmethod
+    def shake_hands(cls, connected: ssl.SSLSocket) -> None:
+        """The handshake of a connected socket; see `check_version` for what it may come to."""
+        connected.do_handshake()
+        cls.check_version(connected)
+
+    @staticmethod
+    def check_version(shaken: ssl.SSLSocket | ssl.SSLObject) -> None:
+        """`ssl.SSLError` for less than TLS 1.2: contexts may leave the choice to OpenSSL."""
+        import ssl
+
+        if (version := shaken.version()) not in _VERSIONS:
+            raise ssl.SSLError(ssl.SSL_ERROR_SSL, f"it chose {version}, less than TLS 1.2")
+
     @staticmethod
     def bad_name(address: str) -> Error:
         """The error for a host that cannot stand in a certificate."""
@@ -133,7 +148,7 @@ class TLS:
                 address=address,
                 hint="the server's log tells why",
             )
-        reason = (error.reason or str(error)).replace("_", " ").lower()
+        reason = (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
         if "alert" in reason:
             return OperationalError(
                 f"the server refused TLS ({reason}); {_REFUSED}", address=address, hint=_REFUSED
@@ -254,7 +269,9 @@ def _checked(context: object) -> ssl.SSLContext:
             "the ssl context does not verify the server",
             hint="use tls_ca for a private authority and tls_server_name for a shared name",
         )
-    if context.minimum_version < ssl.TLSVersion.TLSv1_2:
+    # Below 0 there is no version in it: some systems' Python leaves that to OpenSSL, and so to
+    # `check_version`, even in `ssl.create_default_context()`.
+    if 0 < context.minimum_version < ssl.TLSVersion.TLSv1_2:
         raise InterfaceError(
             "the ssl context takes less than TLS 1.2",
             hint="set its minimum_version to ssl.TLSVersion.TLSv1_2",

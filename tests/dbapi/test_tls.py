@@ -271,6 +271,25 @@ def test_a_server_that_offers_only_old_versions(connect, single, authority, serv
     fails(connect, proxy.address, ssl=ours, tls_ca=None)
 
 
+def test_a_version_that_only_openssl_would_take(connect, single, authority, serve):
+    """Debian's Python leaves the oldest version of a default context to OpenSSL."""
+    theirs, ours = authority.server("127.0.0.1"), ssl.create_default_context()
+    authority.trust(ours)
+    for context in (theirs, ours):
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        theirs.maximum_version = ssl.TLSVersion.TLSv1_1
+    proxy = serve(TLSProxy(single.addresses[0], theirs))
+    host, _, port = proxy.address.rpartition(":")
+    with (
+        socket.create_connection((host, int(port))) as plain,
+        ours.wrap_socket(plain, server_hostname=host) as secure,
+    ):
+        assert secure.version() == "TLSv1.1"
+    fails(connect, proxy.address, ssl=ours, tls_ca=None)
+
+
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 @pytest.mark.parametrize("shown", ["none", "a stranger's"])
 def test_a_client_that_the_server_refuses(

@@ -70,7 +70,8 @@ def nameless():
 
 def ancient():
     context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.minimum_version = ssl.TLSVersion.TLSv1_1
     return context
 
 
@@ -81,6 +82,13 @@ def ancient():
 def test_a_context_that_does_not_verify_is_refused(context):
     with pytest.raises(InterfaceError):
         from_options(parse("m:1", ssl=context()))
+
+
+@pytest.mark.parametrize("oldest", ["MINIMUM_SUPPORTED", "TLSv1_3", "MAXIMUM_SUPPORTED"])
+def test_a_context_that_names_no_old_version_is_taken(oldest):
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion[oldest]
+    assert from_options(parse("m:1", ssl=context)).context is context
 
 
 @pytest.mark.parametrize(
