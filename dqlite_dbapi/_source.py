@@ -304,7 +304,8 @@ def read_script(script: str | Iterable[str] | os.PathLike[str], path: Path) -> N
     `DataError` with the statement that SQLite does not run. Other files cannot be attached.
     Dumps write virtual tables into the schema by hand, where SQLite finds them only when it opens
     the file again; the rows that Python's dumps then insert into them are left out, since their
-    content follows in ordinary tables.
+    content follows in ordinary tables. Dumps of Python 3.10 and 3.11.2 make them like others, and
+    then their tables once more, which SQLite itself refuses: they are written by hand here.
     """
     import sqlite3
 
@@ -325,8 +326,39 @@ def read_script(script: str | Iterable[str] | os.PathLike[str], path: Path) -> N
             except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
                 if str(error).removeprefix("no such table: ") in unread:
                     continue
+                owner = _owner(database, statement)
+                if owner is not None:
+                    _write_by_hand(database, *owner)
+                    unread.add(owner[0])
+                    database.execute(statement)
+                    continue
                 shown = statement.strip()[:80]
                 raise DataError(f"SQLite does not run the script: {error}: {shown}") from error
+
+
+def _owner(database: sqlite3.Connection, statement: str) -> tuple[str, str] | None:
+    """The virtual table, with its SQL, that `statement` makes a table of which it has already."""
+    found = database.execute(
+        "SELECT owner.name, owner.sql FROM sqlite_master AS owner, sqlite_master AS own"
+        " WHERE own.sql = ? AND owner.sql LIKE 'CREATE VIRTUAL TABLE%'"
+        " AND substr(own.name, 1, length(owner.name) + 1) = owner.name || '_'"
+        " ORDER BY length(owner.name) DESC",
+        (statement.strip().rstrip(";"),),
+    )
+    owner: tuple[str, str] | None = found.fetchone()
+    return owner
+
+
+def _write_by_hand(database: sqlite3.Connection, name: str, sql: str) -> None:
+    """Have a virtual table in the schema only, without tables of its own."""
+    database.execute(f"DROP TABLE {quoted(name)}")
+    database.execute("PRAGMA writable_schema = ON")
+    database.execute(
+        "INSERT INTO sqlite_master (type, name, tbl_name, rootpage, sql)"
+        " VALUES ('table', ?1, ?1, 0, ?2)",
+        (name, sql),
+    )
+    database.execute("PRAGMA writable_schema = OFF")
 
 
 def _authorize(action: int, *_: object) -> int:

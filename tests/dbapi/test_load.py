@@ -335,6 +335,28 @@ def test_iterdump_comes_back(copies, target, full):
             assert connection.execute(query).fetchall() == full.execute(query).fetchall()
         found = connection.execute("SELECT rowid FROM words WHERE words MATCH 'lazy'")
         assert found.fetchall() == [(70,)]
+        assert connection.execute("SELECT id FROM boxes WHERE x1 > 2").fetchall() == [(5,)]
+
+
+def test_a_dump_of_an_older_python(copies, target):
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE VIRTUAL TABLE boxes USING rtree(id, x0, x1)")
+        database.execute("INSERT INTO boxes VALUES (5, 1.25, 2.5)")
+        (node,) = database.execute("SELECT hex(data) FROM boxes_node").fetchone()
+    lines = [
+        "CREATE VIRTUAL TABLE boxes USING rtree(id, x0, x1);",
+        'INSERT INTO "boxes" VALUES(5,1.25,2.5);',
+        'CREATE TABLE "boxes_node"(nodeno INTEGER PRIMARY KEY,data);',
+        f"INSERT INTO \"boxes_node\" VALUES(1,X'{node}');",
+        'CREATE TABLE "boxes_parent"(nodeno INTEGER PRIMARY KEY,parentnode);',
+        'CREATE TABLE "boxes_rowid"(rowid INTEGER PRIMARY KEY,nodeno);',
+        'INSERT INTO "boxes_rowid" VALUES(5,1);',
+    ]
+    copies.load(target, ["BEGIN TRANSACTION;", *lines, "COMMIT;"])
+    with closing(dqlite_dbapi.connect(target)) as connection:
+        assert connection.execute("SELECT * FROM boxes").fetchall() == [(5, 1.25, 2.5)]
+    with pytest.raises(DataError):  # not what the virtual table made for itself
+        copies.load(target, [lines[0], "CREATE TABLE boxes_rowid (a)"], overwrite=True)
 
 
 @pytest.mark.parametrize("form", ["text", "lines", "file"])
