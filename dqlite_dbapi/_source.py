@@ -322,18 +322,27 @@ def read_script(script: str | Iterable[str] | os.PathLike[str], path: Path) -> N
             if declared is not None:
                 unread.add(declared[1].replace("''", "'"))
             try:
-                database.execute(statement)
+                _run(database, statement, unread)
             except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
-                if str(error).removeprefix("no such table: ") in unread:
-                    continue
-                owner = _owner(database, statement)
-                if owner is not None:
-                    _write_by_hand(database, *owner)
-                    unread.add(owner[0])
-                    database.execute(statement)
-                    continue
                 shown = statement.strip()[:80]
                 raise DataError(f"SQLite does not run the script: {error}: {shown}") from error
+
+
+def _run(database: sqlite3.Connection, statement: str, unread: set[str]) -> None:
+    """Execute one statement of a dump; `unread`: tables that SQLite has not found in the schema."""
+    import sqlite3
+
+    try:
+        database.execute(statement)
+    except sqlite3.Error as error:
+        if str(error).removeprefix("no such table: ") in unread:
+            return
+        owner = _owner(database, statement)
+        if owner is None:
+            raise
+        _write_by_hand(database, *owner)
+        unread.add(owner[0])
+        database.execute(statement)
 
 
 def _owner(database: sqlite3.Connection, statement: str) -> tuple[str, str] | None:
