@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Path = str | os.PathLike[str]
 _log = logging.getLogger("dqlite_dbapi.connection")
 _REFUSED = "is the client certificate accepted?"
-_VERSIONS = "TLSv1.2", "TLSv1.3"  # as `ssl.SSLSocket.version` calls them
+_OLD = None, "SSLv2", "SSLv3", "TLSv1", "TLSv1.1"  # as `ssl.SSLSocket.version` calls them
 _HOSTNAME_MISMATCH, _IP_MISMATCH = 62, 64  # X509_V_ERR_ of OpenSSL's x509_vfy.h
 
 
@@ -110,7 +110,7 @@ class TLS:
         """`ssl.SSLError` for less than TLS 1.2: contexts may leave the choice to OpenSSL."""
         import ssl
 
-        if (version := shaken.version()) not in _VERSIONS:
+        if (version := shaken.version()) in _OLD:
             raise ssl.SSLError(ssl.SSL_ERROR_SSL, f"it chose {version}, less than TLS 1.2")
 
     @staticmethod
