@@ -63,6 +63,8 @@ _WORTH_PREPARING = 4
 _FLIGHT_BYTES = 1 << 20
 #: Statements under way at once. Their answers must fit the socket's buffers.
 _FLIGHT = 128
+#: Statements of many rows in a flight: the next is encoded while the server works on one.
+_UNITS = 32
 #: Parameters of one statement where the engine takes more than 255, and rows in any case.
 _WIDE_PARAMS, _MOST_ROWS = 1000, 500
 
@@ -190,7 +192,7 @@ class _Bulk:
         if self._is_plain is not False:
             most = _WIDE_PARAMS if is_wide else MAX_NARROW_PARAMS
             self._unit = max(1, min(_MOST_ROWS, most // max(self._params, 1)))
-        self._most = max(_FLIGHT, min(4 * _MOST_ROWS, self._unit * 16))
+        self._most = max(_FLIGHT, min(4 * _MOST_ROWS, self._unit * _UNITS))
 
     def _check(self, values: Sequence[object]) -> Flow[None]:
         """Refuse a value that would crash the members that read it."""
