@@ -138,7 +138,7 @@ def _streams() -> list[Case]:
 
 def _blobs() -> list[Case]:
     found = []
-    for size, shares in ((10, {"read": 2.0, "write": 1.0}), (100, {"read": 1.0, "write": 0.3})):
+    for size, shares in ((10, {"read": 2.0, "write": 1.0}), (100, {"read": 1.0, "write": 0.5})):
         for operation, share in shares.items():
             names = SYNC if size == 10 else ("C", "raw Python", "driver")
             found.append(
@@ -152,7 +152,7 @@ def _blobs() -> list[Case]:
 def _alchemy() -> list[Case]:
     select = Case("core-select", "SQLAlchemy Core, select 20,000 x 4", "rows/s",
                   (*turns(FREE, "fetch", "driver"), *turns(FREE, "core_select", *ALCHEMY)),
-                  n=20_000, rows=20_000, share=0.7)  # fmt: skip
+                  n=20_000, rows=20_000, share=2.0)  # fmt: skip
     return [
         Case("core-insert", "SQLAlchemy Core, insert 10,000", "rows/s",
              turns(FREE, "core_insert", *ALCHEMY), n=10_000, share=0.5),
