@@ -190,6 +190,7 @@ static PyObject *begin(const char *head, Py_ssize_t head_size, Py_ssize_t count,
 		return NULL;
 	}
 	unsigned char *start = (unsigned char *)PyBytes_AsString(result);
+	advise((char *)start, head_size + header + size);
 	memcpy(start, head, (size_t)head_size);
 	if (head_size >= 8) {
 		uint64_t words = (uint64_t)(head_size + header + size - 8) / 8;
