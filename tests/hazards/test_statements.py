@@ -303,7 +303,8 @@ def test_h18_h19_h20_texts_and_counts(connection):
 
 
 def test_h21_a_statement_longer_than_the_deadline(connect):
-    connection = connect(autocommit=True, timeout=0.3)
+    connection = connect(autocommit=True)
+    connection.timeout = 0.05
     started = time.monotonic()
     with pytest.raises(Timeout):
         connection.execute(f"{ROWS.format(3000000)} SELECT count(*) FROM c")
