@@ -20,6 +20,15 @@ void advise(char *memory, Py_ssize_t size)
 #endif
 }
 
+PyObject *fresh(Py_ssize_t size)
+{
+	PyObject *memory = PyBytes_FromStringAndSize(NULL, size);
+	if (memory != NULL) {
+		advise(PyBytes_AsString(memory), size);
+	}
+	return memory;
+}
+
 const char blank_doc[] =
 	PyDoc_STR("blank(size, /)\n--\n\n"
 		  "Memory to be filled before anybody sees it. What is in it is not defined.");
@@ -31,11 +40,7 @@ PyObject *blank(PyObject *module, PyObject *number)
 	if (size < 0) {
 		return PyErr_Occurred() ? NULL : damaged("a size below 0");
 	}
-	PyObject *memory = PyBytes_FromStringAndSize(NULL, size);
-	if (memory != NULL) {
-		advise(PyBytes_AsString(memory), size);
-	}
-	return memory;
+	return fresh(size);
 }
 
 const char enlarge_doc[] =

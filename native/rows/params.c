@@ -185,12 +185,11 @@ static PyObject *begin(const char *head, Py_ssize_t head_size, Py_ssize_t count,
 {
 	Py_ssize_t before = wide ? 4 : 1;
 	Py_ssize_t header = (before + count + 7) / 8 * 8;
-	PyObject *result = PyBytes_FromStringAndSize(NULL, head_size + header + size);
+	PyObject *result = fresh(head_size + header + size);
 	if (result == NULL) {
 		return NULL;
 	}
 	unsigned char *start = (unsigned char *)PyBytes_AsString(result);
-	advise((char *)start, head_size + header + size);
 	memcpy(start, head, (size_t)head_size);
 	if (head_size >= 8) {
 		uint64_t words = (uint64_t)(head_size + header + size - 8) / 8;

@@ -54,9 +54,8 @@ static PyObject *take_blob(struct cursor *at)
 	if (size < LARGE) {
 		return PyBytes_FromStringAndSize((const char *)start, (Py_ssize_t)size);
 	}
-	PyObject *blob = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+	PyObject *blob = fresh((Py_ssize_t)size);
 	if (blob != NULL) {
-		advise(PyBytes_AsString(blob), (Py_ssize_t)size);
 		memcpy(PyBytes_AsString(blob), start, (size_t)size);
 	}
 	return blob;

@@ -41,6 +41,9 @@ enum { LARGE = 4 << 20 };
  */
 void advise(char *memory, Py_ssize_t size);
 
+/* New bytes, advised, to be filled before anybody sees them. */
+PyObject *fresh(Py_ssize_t size);
+
 /* Raise ValueError, and return NULL. */
 PyObject *damaged(const char *what);
 
