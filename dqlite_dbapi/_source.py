@@ -337,25 +337,21 @@ def _run(database: sqlite3.Connection, statement: str, unread: set[str]) -> None
     except sqlite3.Error as error:
         if str(error).removeprefix("no such table: ") in unread:
             return
-        owner = _owner(database, statement)
+        tables = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+        owner = _owner(tables, statement)
         if owner is None:
             raise
-        _write_by_hand(database, *owner)
-        unread.add(owner[0])
+        _write_by_hand(database, owner, tables[owner])
+        unread.add(owner)
         database.execute(statement)
 
 
-def _owner(database: sqlite3.Connection, statement: str) -> tuple[str, str] | None:
-    """The virtual table, with its SQL, that `statement` makes a table of which it has already."""
-    found = database.execute(
-        "SELECT owner.name, owner.sql FROM sqlite_master AS owner, sqlite_master AS own"
-        " WHERE own.sql = ? AND owner.sql LIKE 'CREATE VIRTUAL TABLE%'"
-        " AND substr(own.name, 1, length(owner.name) + 1) = owner.name || '_'"
-        " ORDER BY length(owner.name) DESC",
-        (statement.strip().rstrip(";"),),
-    )
-    owner: tuple[str, str] | None = found.fetchone()
-    return owner
+def _owner(tables: dict[str, str], statement: str) -> str | None:
+    """The virtual table that `statement` makes a table of which it has made for itself already."""
+    text = statement.strip().rstrip(";")
+    own = next((name for name, sql in tables.items() if sql == text), "")
+    virtual = (name for name, sql in tables.items() if _is_virtual(sql))
+    return max((name for name in virtual if own.startswith(f"{name}_")), key=len, default=None)
 
 
 def _write_by_hand(database: sqlite3.Connection, name: str, sql: str) -> None:
