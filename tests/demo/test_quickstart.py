@@ -44,6 +44,10 @@ class Demo:
                     found.append(int(entry.name))
         return found
 
+    def lines(self):
+        """What it prints, line by line until its end."""
+        return iter(self.process.stdout.readline, "")
+
     def wait(self, condition, seconds):
         """Wait until `condition()`; fail the test after `seconds`."""
         deadline = time.monotonic() + seconds
@@ -83,8 +87,7 @@ def test_it_passes_and_leaves_no_process(start):
 
 def test_keep_leaves_a_usable_cluster_until_ctrl_c(start):
     demo = start("--keep")
-    lines = iter(demo.process.stdout.readline, "")
-    url = next(match[0] for line in lines if (match := re.search(r"dqlite://[^\s']+", line)))
+    url = next(match[0] for line in demo.lines() if (match := re.search(r"dqlite://[^\s']+", line)))
     engine = create_engine(url)
     with engine.connect() as connection:
         zones = connection.scalar(text("SELECT count(*) FROM zones"))
@@ -101,8 +104,9 @@ def test_keep_leaves_a_usable_cluster_until_ctrl_c(start):
 def test_interrupts_leave_no_process(start, number, steps):
     demo = start()
     demo.wait(lambda: len(demo.processes()) > 3, 20)
-    while steps:  # the fifth takes a second, on any machine: it writes through a failover
-        steps -= demo.process.stdout.readline().startswith("ok ")
+    done = (line for line in demo.lines() if line.startswith("ok "))
+    for _ in range(steps):  # the fifth takes a second anywhere: it writes through a failover
+        next(done)
     demo.process.send_signal(number)
     status, output = demo.end(20)
     assert status == 130, output
