@@ -23,7 +23,9 @@ class MemberHealth:
     """One member: `round_trip` in ms, `error` why it could not be asked (None when it answered).
 
     `id` and `role` are None when no member could tell them, `weight` and `failure_domain` when
-    this one did not answer. `follows` is the leader that it knows; only voters know one.
+    this one did not answer. `follows` is the leader that it knows, `knows_voters` how many voters;
+    only voters tell. One that has just been elected may know less than the last leader has answered
+    (libdqlite 1.11).
     """
 
     id: int | None
@@ -36,6 +38,7 @@ class MemberHealth:
     failure_domain: int | None = None
     error: str | None = None
     follows: str | None = None
+    knows_voters: int | None = None
 
     @property
     def role_name(self) -> str:
@@ -204,13 +207,18 @@ class Survey:
             failure_domain=None if metadata is None else metadata.failure_domain,
             error=answer.error,
             follows=answer.leader or None,
+            knows_voters=_voters(answer.members) or None,
         )
+
+
+def _voters(members: Sequence[Member | MemberHealth]) -> int:
+    return sum(member.role == Role.VOTER for member in members)
 
 
 def _warnings(
     members: Sequence[MemberHealth], leader: str | None, quorum: int, reachable: int
 ) -> list[str]:
-    voters = sum(member.role == Role.VOTER for member in members)
+    voters = _voters(members)
     found = [
         f"{member.address} cannot be reached: {member.error}"
         for member in members

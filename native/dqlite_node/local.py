@@ -18,6 +18,7 @@ from dqlite_node.errors import ClusterError, NodeError
 from dqlite_node.node import POLL, Node
 
 HOST = "127.0.0.1"
+_PATIENCE = 10.0
 
 
 def reserve_port(port: int = 0) -> socket.socket:
@@ -87,11 +88,13 @@ class LocalCluster:
     def start(self) -> None:
         """Start every member, then make voters of those that are not yet in the cluster.
 
-        Raises NodeStartError, or the cluster client's errors; everything is closed then.
+        Returns when all of them know that. Raises NodeStartError, ClusterError, or the cluster
+        client's errors; everything is closed then.
         """
         try:
             self._all(Node.start)
             self._admit(self.members[1:])
+            self._await_agreement(_PATIENCE)
         except BaseException:
             self.close()
             raise
@@ -101,12 +104,12 @@ class LocalCluster:
         with self._resources:
             self._all(lambda member: member.close(handover=False))
 
-    def wait_leader(self, timeout: float = 10.0) -> str:
+    def wait_leader(self, timeout: float = _PATIENCE) -> str:
         """Address of the leader; waits for one and raises `NoLeader` after `timeout` seconds."""
         with Client(self.addresses, timeout=timeout, **self._options) as client:
             return client.leader()
 
-    def leader_index(self, timeout: float = 10.0) -> int:
+    def leader_index(self, timeout: float = _PATIENCE) -> int:
         """Number of the leading member; waits like `wait_leader`."""
         return self.addresses.index(self.wait_leader(timeout))
 
@@ -132,28 +135,38 @@ class LocalCluster:
         """Let a paused member go on; NodeNotRunningError."""
         self.members[index].resume()
 
-    def heal(self, timeout: float = 10.0) -> None:
+    def heal(self, timeout: float = _PATIENCE) -> None:
         """Undo kill, stop and pause, and changes of role: all are voters and follow one leader.
 
-        Raises like `start`, but closes nothing; ClusterError if they still differ about the leader
-        after `timeout` seconds.
+        Raises like `start`, but closes nothing; ClusterError if they do not agree after `timeout`
+        seconds.
         """
         for member in self.members:
             if member.is_running:
                 member.resume()
         self._all(lambda member: None if member.is_running else member.start())
         self._admit(self.members)
+        self._await_agreement(timeout)
+
+    def _await_agreement(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        while not self._follow_one_leader():
+        while not self._agree():
             if time.monotonic() > deadline:
-                raise ClusterError(f"the members do not follow one leader after {timeout} s")
+                raise ClusterError(
+                    f"the members do not agree on leader and voters after {timeout} s"
+                )
             time.sleep(POLL)
 
-    def _follow_one_leader(self) -> bool:
-        """A member that has not heard of the leader yet may still start an election."""
+    def _agree(self) -> bool:
+        """A member that has not heard of the leader yet may still start an election.
+
+        And one that does not know a voter yet may make a spare of it when it is elected, although
+        the leader has answered that it is one (libdqlite 1.11).
+        """
         with Client(self.addresses, **self._options) as client:
             health = client.health()
-        return health.is_healthy and {each.follows for each in health.members} == {health.leader}
+        told = {(each.follows, each.knows_voters) for each in health.members}
+        return health.is_healthy and told == {(health.leader, len(self.members))}
 
     def _admit(self, members: Sequence[Node]) -> None:
         with Client(self.addresses, **self._options) as client:

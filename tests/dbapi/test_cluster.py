@@ -207,6 +207,7 @@ def test_a_healthy_cluster(cluster, client, database):
     for member in health.members:
         assert member.role_name == "voter"
         assert (member.weight, member.failure_domain, member.error) == (0, 0, None)
+        assert (member.follows, member.knows_voters) == (health.leader, 3)
         assert 0 < member.round_trip < 5000
 
 

@@ -43,6 +43,15 @@ def test_all_members_are_voters_and_take_writes(options, database):
         assert count(cluster, database) == 20
 
 
+@MODES
+def test_whoever_leads_next_knows_all_voters(options):
+    with LocalCluster(3, **options) as cluster, Client(cluster.addresses, timeout=10) as client:
+        assert {member.knows_voters for member in client.health().members} == {3}
+        leader = cluster.leader_index()
+        client.transfer(cluster.members[(leader + 1) % 3].id)
+        assert roles(cluster) == dict.fromkeys(cluster.addresses, "voter")
+
+
 @pytest.mark.parametrize("action", ["kill", "stop", "pause"])
 def test_a_lost_leader_is_replaced_and_comes_back(action):
     with LocalCluster(3) as cluster:
