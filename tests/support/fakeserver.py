@@ -8,8 +8,27 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
+from typing import Any
 
 Script = Callable[[socket.socket], None]
+
+
+def secured(accepted: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """The server's side of TLS on another descriptor of a connection, after the handshake."""
+    context.sslsocket_class = _Accepted
+    return context.wrap_socket(accepted.dup(), server_side=True)
+
+
+class _Accepted(ssl.SSLSocket):
+    """CPython leaves one open that it could not finish making, as when the peer has gone."""
+
+    def getpeername(self) -> Any:
+        """As ever; whoever has no peer is closed."""
+        try:
+            return super().getpeername()
+        except OSError:
+            self.close()
+            raise
 
 
 class FakeServer:
@@ -70,8 +89,7 @@ class FakeServer:
             stack.enter_context(connection)
             try:
                 if self._tls is not None:
-                    connection = self._tls.wrap_socket(connection.dup(), server_side=True)
-                    stack.enter_context(connection)
+                    connection = stack.enter_context(secured(connection, self._tls))
                 self._script(connection)
             except OSError:
                 return

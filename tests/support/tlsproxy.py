@@ -14,7 +14,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("install it with: pip install trustme") from error
 
-from tests.support.fakeserver import FakeServer
+from tests.support.fakeserver import FakeServer, secured
 
 _PATIENCE = 10.0
 
@@ -92,7 +92,7 @@ class TLSProxy(FakeServer):
     def _relay(self, accepted: socket.socket) -> None:
         accepted.settimeout(_PATIENCE)
         with (
-            self._context.wrap_socket(accepted.dup(), server_side=True) as client,
+            secured(accepted, self._context) as client,
             socket.create_connection(self._target) as member,
         ):
             client.settimeout(_PATIENCE)
