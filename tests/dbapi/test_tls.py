@@ -237,7 +237,7 @@ def fails(connect, address, *, patience=5.0, **options):
     start = time.monotonic()
     with pytest.raises(NoLeader) as caught:
         connect(address, connect_timeout=patience, **options)
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 4, caught.value
     assert address in str(caught.value)
 
 
