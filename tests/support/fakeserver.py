@@ -12,6 +12,23 @@ from typing import Any
 
 Script = Callable[[socket.socket], None]
 
+_ports: set[int] = set()
+
+
+def _listener() -> socket.socket:
+    """On a port that no server of this process has had.
+
+    The driver remembers for an address which members it named, and would ask those as well.
+    """
+    with ExitStack() as taken:
+        while True:
+            listener = socket.create_server(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            if port not in _ports:
+                _ports.add(port)
+                return listener
+            taken.enter_context(listener)
+
 
 def secured(accepted: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
     """The server's side of TLS on another descriptor of a connection, after the handshake."""
@@ -40,7 +57,7 @@ class FakeServer:
     def __init__(self, script: Script, context: ssl.SSLContext | None = None) -> None:
         self._script = script
         self._tls = context
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = _listener()
         self._connections: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
 
