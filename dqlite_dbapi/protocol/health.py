@@ -23,9 +23,9 @@ class MemberHealth:
     """One member: `round_trip` in ms, `error` why it could not be asked (None when it answered).
 
     `id` and `role` are None when no member could tell them, `weight` and `failure_domain` when
-    this one did not answer. `follows` is the leader that it knows, `knows_voters` how many voters;
-    only voters tell. One that has just been elected may know less than the last leader has answered
-    (libdqlite 1.11).
+    this one did not answer. `follows` is the leader that it knows; only voters know one.
+    `knows_voters`: how many voters it lists, None for none. One that is elected while it lists too
+    few forgets the others, although the last leader has told that they vote (libdqlite 1.11).
     """
 
     id: int | None
