@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dqlite_dbapi import Client
+from dqlite_dbapi import Client, Health
 from dqlite_node.errors import ClusterError, NodeError
 from dqlite_node.node import POLL, Node
 
@@ -149,22 +149,22 @@ class LocalCluster:
         self._await_agreement(timeout)
 
     def _await_agreement(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        while not self._agree():
-            if time.monotonic() > deadline:
-                raise ClusterError(
-                    f"the members do not agree on leader and voters after {timeout} s"
-                )
-            time.sleep(POLL)
+        """Wait until each member follows the leader and knows all voters; else ClusterError.
 
-    def _agree(self) -> bool:
-        """A member that has not heard of the leader yet may still start an election.
-
-        And one that does not know a voter yet may make a spare of it when it is elected, although
-        the leader has answered that it is one (libdqlite 1.11).
+        One that has not heard of the leader yet may still start an election, and one that does not
+        know a voter yet may make a spare of it when it is elected, although the leader has answered
+        that it is one (libdqlite 1.11).
         """
+        deadline = time.monotonic() + timeout
         with Client(self.addresses, **self._options) as client:
-            health = client.health()
+            while not self._agree(client.health()):
+                if time.monotonic() > deadline:
+                    raise ClusterError(
+                        f"the members do not agree on leader and voters after {timeout} s"
+                    )
+                time.sleep(POLL)
+
+    def _agree(self, health: Health) -> bool:
         told = {(each.follows, each.knows_voters) for each in health.members}
         return health.is_healthy and told == {(health.leader, len(self.members))}
 
