@@ -172,7 +172,7 @@ class Survey:
         quorum = len(voters) // 2 + 1
         reachable = sum(member.reachable for member in voters)
         named = {each.leader for each in self._probes.values() if each.leader}
-        warnings = _warnings(members, leader, quorum, reachable)
+        warnings = _warnings(members, leader, quorum, len(voters), reachable)
         if len(named) > 1:
             warnings.append(f"members disagree about the leader: {', '.join(sorted(named))}")
         if leader is not None and problem:
@@ -207,18 +207,13 @@ class Survey:
             failure_domain=None if metadata is None else metadata.failure_domain,
             error=answer.error,
             follows=answer.leader or None,
-            knows_voters=_voters(answer.members) or None,
+            knows_voters=sum(each.role == Role.VOTER for each in answer.members) or None,
         )
 
 
-def _voters(members: Sequence[Member | MemberHealth]) -> int:
-    return sum(member.role == Role.VOTER for member in members)
-
-
 def _warnings(
-    members: Sequence[MemberHealth], leader: str | None, quorum: int, reachable: int
+    members: Sequence[MemberHealth], leader: str | None, quorum: int, voters: int, reachable: int
 ) -> list[str]:
-    voters = _voters(members)
     found = [
         f"{member.address} cannot be reached: {member.error}"
         for member in members
